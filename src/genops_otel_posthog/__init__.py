@@ -1,0 +1,61 @@
+"""PostHog calls as priced, owned OpenTelemetry spans.
+
+Names are loaded when they are first used, so that importing the package needs neither the OpenTelemetry SDK nor
+PostHog's.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from genops_otel_posthog.version import __version__
+
+if TYPE_CHECKING:
+    from genops_otel_posthog.attribution import Attribution, governance
+    from genops_otel_posthog.errors import (
+        GenOpsConfigurationError,
+        GenOpsError,
+        GenOpsProviderError,
+        GenOpsValidationError,
+    )
+    from genops_otel_posthog.instrumentation import PostHogInstrumentor
+    from genops_otel_posthog.pricing.book import PriceBook
+    from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
+
+_HOME = {
+    "Attribution": "attribution",
+    "GenOpsConfigurationError": "errors",
+    "GenOpsError": "errors",
+    "GenOpsProviderError": "errors",
+    "GenOpsValidationError": "errors",
+    "PostHogCostCalculator": "pricing.calculator",
+    "PostHogInstrumentor": "instrumentation",
+    "PriceBook": "pricing.book",
+    "governance": "attribution",
+}
+
+__all__ = [
+    "Attribution",
+    "GenOpsConfigurationError",
+    "GenOpsError",
+    "GenOpsProviderError",
+    "GenOpsValidationError",
+    "PostHogCostCalculator",
+    "PostHogInstrumentor",
+    "PriceBook",
+    "__version__",
+    "governance",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

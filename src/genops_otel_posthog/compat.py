@@ -1,0 +1,83 @@
+"""The guide's import paths, for code that was written for it: ``genops.providers.posthog`` and its neighbours.
+
+Opt-in: ``import genops_otel_posthog.compat`` (or :func:`install_aliases`) before the first ``genops`` import. A real
+``genops`` distribution always wins: where one is installed, nothing is registered.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+_logger = logging.getLogger(__name__)
+
+_PACKAGE = "genops_otel_posthog"
+
+#: Alias module → {name: module of ours that defines it}.
+ALIASES: dict[str, dict[str, str]] = {
+    "genops.providers.posthog": {
+        "auto_instrument": "adapter.zero_code",
+        "instrument_posthog": "adapter.zero_code",
+        "uninstrument_posthog": "adapter.zero_code",
+        "get_current_adapter": "adapter.zero_code",
+        "GenOpsPostHogAdapter": "adapter.adapter",
+        "PostHogCostCalculator": "pricing.calculator",
+    },
+    "genops.providers.posthog_validation": {
+        "validate_setup": "adapter.validation",
+        "print_validation_result": "adapter.validation",
+        "validate_environment_config": "adapter.validation",
+        "validate_posthog_connection": "adapter.validation",
+        "ValidationIssue": "adapter.validation",
+        "ValidationLevel": "adapter.validation",
+        "ValidationResult": "adapter.validation",
+    },
+    "genops.core.exceptions": {
+        "GenOpsError": "errors",
+        "GenOpsConfigurationError": "errors",
+        "GenOpsProviderError": "errors",
+        "GenOpsValidationError": "errors",
+    },
+}
+
+
+def install_aliases() -> bool:
+    """Registers the alias modules where no ``genops`` distribution is present.
+
+    Returns:
+        Whether the aliases are in place. ``False`` is logged with the reason.
+    """
+    root = sys.modules.get("genops")
+    foreign = find_spec("genops") is not None if root is None else "__genops_otel_posthog__" not in root.__dict__
+    if foreign:
+        _logger.warning(
+            "Another distribution provides 'genops', so its import paths are not taken over. Import from %s instead.",
+            _PACKAGE,
+        )
+        return False
+    for alias, names in ALIASES.items():
+        parent: ModuleType | None = None
+        path = ""
+        for part in alias.split("."):
+            path = f"{path}.{part}" if path else part
+            module = sys.modules.get(path) or _new_package(path)
+            if parent is not None:
+                setattr(parent, part, module)
+            parent = module
+        for name, home in names.items():
+            setattr(parent, name, getattr(import_module(f"{_PACKAGE}.{home}"), name))
+    return True
+
+
+def _new_package(path: str) -> ModuleType:
+    module = ModuleType(path, f"Alias of {_PACKAGE}, see {__name__}.")
+    module.__path__ = []
+    module.__dict__["__genops_otel_posthog__"] = True
+    sys.modules[path] = module
+    return module
+
+
+install_aliases()

@@ -1,0 +1,39 @@
+"""Events that PostHog will refuse, cut, or strip of their person: said once per problem, where a developer looks.
+
+The event is handed to the SDK all the same: whether to send it is not for us to decide.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from genops_otel_posthog.acceptance import (
+    distinct_id_problem,
+    event_name_problem,
+    project_key_problem,
+)
+
+_logger = logging.getLogger(__name__)
+
+
+@functools.lru_cache(maxsize=1024)
+def _say_once(problem: str) -> None:
+    _logger.warning("%s", problem)
+
+
+def remark_on_event(name: object, distinct_id: object) -> None:
+    """Logs, once per problem, what PostHog will not do with an event of this name and distinct id.
+
+    The message names the event but never the distinct id, which may identify a person.
+    """
+    if isinstance(name, str) and (problem := event_name_problem(name)) is not None:
+        _say_once(f"Event name {name[:60]!r}: {problem}")
+    if isinstance(distinct_id, str) and (problem := distinct_id_problem(distinct_id)) is not None:
+        _say_once(f"Event {str(name)[:60]!r} has a distinct id that PostHog does not treat as a person's: {problem}")
+
+
+def remark_on_key(key: object) -> None:
+    """Logs, once, what is wrong with a project key; never the key."""
+    if isinstance(key, str) and key and (problem := project_key_problem(key)) is not None:
+        _say_once(f"PostHog project key: {problem}")

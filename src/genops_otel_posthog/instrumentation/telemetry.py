@@ -1,0 +1,266 @@
+"""What every instrumented call needs, assembled once: whose it is, what it costs, where that is counted and shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from time import time_ns
+from typing import Any
+
+from opentelemetry.context import Context, get_current
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
+
+from genops_otel_posthog import semconv
+from genops_otel_posthog.acceptance import person_processing_allowed
+from genops_otel_posthog.attribution import NOBODY, AttributionResolver
+from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
+from genops_otel_posthog.instrumentation.event_properties import (
+    owner_in_properties,
+    with_governance,
+)
+from genops_otel_posthog.instrumentation.remarks import remark_on_event
+from genops_otel_posthog.instrumentation.spans import (
+    call_attributes,
+    host_attributes,
+    kind_of_span,
+    span_kind,
+    span_name,
+)
+from genops_otel_posthog.instrumentation.usage_totals import observed_totals
+from genops_otel_posthog.pricing.billing import Charge, charges_for_event, is_identified
+from genops_otel_posthog.pricing.pricer import Pricer
+from genops_otel_posthog.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+#: ``hook(span, client, args, kwargs)``
+RequestHook = Callable[[Span, Any, tuple[Any, ...], dict[str, Any]], None]
+#: ``hook(span, client, result)``
+ResponseHook = Callable[[Span, Any, Any], None]
+
+_DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Telemetry:
+    """Opens, prices, counts and shows calls.
+
+    Args:
+        settings: The merged options.
+        resolver: Answers whose call it is.
+        pricer: Answers what it costs.
+        tracer: Makes the spans.
+        meter: Makes the metrics.
+        request_hook: Called with each recording span and the call's arguments.
+        response_hook: Called with each recording span and the call's result.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        resolver: AttributionResolver,
+        pricer: Pricer,
+        tracer: Tracer,
+        meter: Meter,
+        request_hook: RequestHook | None = None,
+        response_hook: ResponseHook | None = None,
+    ) -> None:
+        self.pricer = pricer
+        self.resolver = resolver
+        self.totals = observed_totals(meter, settings.metric_labels)
+        self.governance_policy = settings.governance_policy
+        self._application_wins = settings.governance_policy == "advisory"
+        self._event_properties = settings.event_properties
+        self._group_analytics = settings.group_analytics
+        self._spans = settings.spans
+        self._record_distinct_id = settings.record_distinct_id
+        self._tracer = tracer
+        self._request_hook = request_hook
+        self._response_hook = response_hook
+        self._duration = meter.create_histogram(
+            semconv.METRIC_POSTHOG_CLIENT_OPERATION_DURATION,
+            unit="s",
+            description="Duration of PostHog SDK calls that touched the network.",
+            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
+        )
+        self._constant = {
+            semconv.GENOPS_PROVIDER: "posthog",
+            semconv.GENOPS_COST_CURRENCY: pricer.book.currency,
+            semconv.GENOPS_COST_PRICE_BOOK: pricer.book.name,
+            semconv.GENOPS_COST_ESTIMATED: True,
+            semconv.GENOPS_POLICY_NAME: settings.governance_policy,
+        }
+        self._constant_of_host: dict[object, dict[str, Any]] = {}
+
+    # -- a call
+    # ---------------------------------------------------------------------------------------------------------
+
+    def open_call(self, operation: str, target: str | None, properties: object = None) -> PostHogCall:
+        """Opens a call of the application.
+
+        Args:
+            operation: ``posthog.operation.name``.
+            target: The event's name or the flag's key.
+            properties: The event properties that the application gave, which may name an owner.
+        """
+        context = get_current()
+        declared = owner_in_properties(properties) if properties and self._application_wins else None
+        owner = self.resolver.resolve(context, NOBODY if declared is None else declared)
+        return PostHogCall(operation, target, owner, context)
+
+    def finish_call(
+        self,
+        call: PostHogCall,
+        client: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+        error: BaseException | None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Makes the span and the duration of a call that has returned or raised. Never raises."""
+        try:
+            self._show(call, client, args, kwargs, result, error, extra)
+        except Exception:
+            _logger.exception("The span of a PostHog call could not be made; the call itself is not affected")
+
+    def _show(
+        self,
+        call: PostHogCall,
+        client: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+        error: BaseException | None,
+        extra: Mapping[str, Any] | None,
+    ) -> None:
+        span: Span | None = None
+        ended_ns = time_ns()
+        if kind_of_span(call) in self._spans:
+            attributes = call_attributes(
+                call,
+                self._constant_for(client),
+                record_distinct_id=self._record_distinct_id,
+            )
+            if extra:
+                attributes.update(extra)
+            if error is not None:
+                attributes[semconv.ERROR_TYPE] = type(error).__qualname__
+            span = self._tracer.start_span(
+                span_name(call),
+                call.context,
+                span_kind(call),
+                attributes,
+                start_time=call.started_ns,
+            )
+            if span.is_recording():
+                if error is not None:
+                    # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
+                    span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
+                self._run_hooks(span, client, args, kwargs, result)
+        if call.touched_network:
+            self._record_duration(call, ended_ns, client, span, error)
+        if span is not None:
+            span.end(ended_ns)
+
+    def _run_hooks(
+        self,
+        span: Span,
+        client: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+    ) -> None:
+        for hook, given in (
+            (self._request_hook, (args, kwargs)),
+            (self._response_hook, (result,)),
+        ):
+            if hook is not None:
+                try:
+                    hook(span, client, *given)
+                except Exception:
+                    _logger.warning("Exception raised by hook %r", hook, exc_info=True)
+
+    def _record_duration(
+        self,
+        call: PostHogCall,
+        ended_ns: int,
+        client: Any,
+        span: Span | None,
+        error: BaseException | None,
+    ) -> None:
+        attributes: dict[str, Any] = {semconv.POSTHOG_OPERATION_NAME: call.operation}
+        address = self._constant_for(client).get(semconv.SERVER_ADDRESS)
+        if address is not None:
+            attributes[semconv.SERVER_ADDRESS] = address
+        if error is not None:
+            attributes[semconv.ERROR_TYPE] = type(error).__qualname__
+        context = call.context if span is None else set_span_in_context(span, call.context)
+        self._duration.record((ended_ns - call.started_ns) / 1e9, attributes, context)
+
+    def _constant_for(self, client: Any) -> dict[str, Any]:
+        host = getattr(client, "host", None)
+        constant = self._constant_of_host.get(host)
+        if constant is None:
+            constant = {**self._constant, **host_attributes(host)}
+            if len(self._constant_of_host) < 64:  # tenants may bring hosts of their own; none needs more than a few
+                self._constant_of_host[host] = constant
+        return constant
+
+    # -- what the waists saw
+    # --------------------------------------------------------------------------------------------
+
+    def govern_event(self, client: Any, message: dict[str, Any]) -> None:
+        """Adds owner, cost and trace to an event that the SDK is about to queue, where that is wanted."""
+        if self._event_properties == "off":
+            return
+        call = current_call()
+        context = get_current() if call is None else call.context
+        owner = self.resolver.resolve(context) if call is None else call.owner
+        if not owner and self._event_properties == "auto":
+            return
+        properties = message.get("properties") or {}
+        super_properties = getattr(client, "super_properties", None)
+        charges = self._charges(
+            message,
+            {**properties, **super_properties} if super_properties else properties,
+        )
+        message["properties"] = with_governance(
+            properties,
+            owner,
+            self.resolver.resolve(context),
+            self.pricer.quote(charges).amount_nano,
+            context,
+            application_wins=self._application_wins,
+        )
+
+    def count_event(self, message: Mapping[str, Any]) -> None:
+        """Prices and counts an event that the SDK took."""
+        call = current_call()
+        properties = message.get("properties") or {}
+        identified = is_identified(properties) and person_processing_allowed(message["distinct_id"])
+        price = self.pricer.charge(self._charges(message, properties))
+        if call is None:
+            self.totals.add(self.resolver.resolve(), price)
+        else:
+            call.add_event(message, identified, price)
+            self.totals.add(call.owner, price)
+        remark_on_event(message["event"], message["distinct_id"])
+
+    def count_request(self, charges: tuple[Charge, ...], context: Context | None = None) -> None:
+        """Prices and counts a request that PostHog answered and bills by itself: flags, definitions."""
+        price = self.pricer.charge(charges)
+        call = current_call()
+        if call is None:
+            self.totals.add(self.resolver.resolve(context), price)
+        else:
+            call.add_price(price)
+            self.totals.add(call.owner, price)
+
+    def _charges(self, message: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Charge, ...]:
+        return charges_for_event(
+            message["event"],
+            identified=is_identified(properties) and person_processing_allowed(message["distinct_id"]),
+            grouped=bool(properties.get("$groups")),
+            group_analytics=self._group_analytics,
+        )

@@ -1,0 +1,164 @@
+"""What the process has used and spent, as plain integers, and the observable metrics that read them.
+
+The hot path only adds two integers under a lock; OpenTelemetry asks for the sums when it exports. The number of series
+is
+bounded: what does not fit is added to one series marked ``genops.overflow``, so totals stay exact whatever the
+    cardinality.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+from weakref import WeakKeyDictionary, WeakSet
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from genops_otel_posthog import semconv
+from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.money import float_usd_from_nano
+from genops_otel_posthog.pricing.pricer import Price
+
+MAX_SERIES = 1000
+_OWNER_CACHE_SIZE = 2048
+
+
+class Series:
+    """Sums of one combination of labels: by meter, ``[units, nano-USD]``."""
+
+    __slots__ = ("attributes", "sums")
+
+    def __init__(self, attributes: dict[str, str | bool]) -> None:
+        self.attributes = attributes
+        self.sums: dict[str, list[int]] = {}
+
+
+class UsageTotals:
+    """Usage and cost of this process since it started.
+
+    Args:
+        labels: The attribution fields that tell series apart.
+    """
+
+    _every: ClassVar[WeakSet[UsageTotals]] = WeakSet()
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._labels = frozenset(labels)
+        self._clear()
+        UsageTotals._every.add(self)
+
+    def _clear(self) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[tuple[tuple[str, str], ...], Series] = {}
+        self._series_of: dict[Attribution, Series] = {}
+        self._overflow: Series | None = None
+
+    def add(self, owner: Attribution, price: Price) -> None:
+        """Adds one priced call to the owner's series."""
+        with self._lock:
+            series = self._series_of.get(owner)
+            if series is None:
+                series = self._find_series(owner)
+            sums = series.sums
+            for meter, units, amount_nano in price.parts:
+                sum_of_meter = sums.get(meter)
+                if sum_of_meter is None:
+                    sums[meter] = [units, amount_nano]
+                else:
+                    sum_of_meter[0] += units
+                    sum_of_meter[1] += amount_nano
+
+    def _find_series(self, owner: Attribution) -> Series:
+        labels = owner.select(self._labels)
+        key = tuple(labels.items())
+        series = self._series.get(key)
+        if series is None:
+            if len(self._series) < MAX_SERIES:
+                series = self._series[key] = Series({**labels, semconv.GENOPS_PROVIDER: "posthog"})
+            else:
+                if self._overflow is None:
+                    self._overflow = Series(
+                        {
+                            semconv.GENOPS_PROVIDER: "posthog",
+                            semconv.GENOPS_OVERFLOW: True,
+                        }
+                    )
+                series = self._overflow
+        if len(self._series_of) >= _OWNER_CACHE_SIZE:
+            self._series_of.clear()
+        self._series_of[owner] = series
+        return series
+
+    def snapshot(self) -> list[tuple[dict[str, str | bool], str, int, int]]:
+        """Every series as (labels, meter, units, nano-USD)."""
+        with self._lock:
+            series = [
+                *self._series.values(),
+                *([self._overflow] if self._overflow else []),
+            ]
+            return [(one.attributes, meter, units, nano) for one in series for meter, (units, nano) in one.sums.items()]
+
+    def by_meter(self) -> dict[str, tuple[int, int]]:
+        """Units and nano-USD of the whole process, by meter."""
+        sums: dict[str, tuple[int, int]] = {}
+        for _, meter, units, nano in self.snapshot():
+            before = sums.get(meter, (0, 0))
+            sums[meter] = (before[0] + units, before[1] + nano)
+        return sums
+
+    @classmethod
+    def _start_over_after_fork(cls) -> None:
+        """A forked child reports only what it uses itself: the parent reports the parent's, and may hold the lock."""
+        for totals in list(cls._every):
+            totals._clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=UsageTotals._start_over_after_fork)
+
+
+_totals_of_meter: WeakKeyDictionary[Meter, dict[frozenset[str], UsageTotals]] = WeakKeyDictionary()
+
+
+def observed_totals(meter: Meter, labels: Iterable[str]) -> UsageTotals:
+    """The totals that ``meter`` reports as ``genops.usage`` and ``genops.cost.usage``.
+
+    An observable instrument cannot be taken back, so instrumenting again with the same meter goes on with the same
+    totals.
+    """
+    known = _totals_of_meter.get(meter)
+    if known is None:
+        known = _totals_of_meter[meter] = {}
+        _observe(meter, known)
+    labels = frozenset(labels)
+    if labels not in known:
+        known[labels] = UsageTotals(labels)
+    return known[labels]
+
+
+def _observe(meter: Meter, known: dict[frozenset[str], UsageTotals]) -> None:
+    def every() -> Iterator[tuple[dict[str, str | bool], int, int]]:
+        for totals in list(known.values()):
+            for attributes, meter_name, units, nano in totals.snapshot():
+                yield {**attributes, semconv.GENOPS_COST_METER: meter_name}, units, nano
+
+    def usage(_: CallbackOptions) -> Iterator[Observation]:
+        return (Observation(units, attributes) for attributes, units, _ in every())
+
+    def cost(_: CallbackOptions) -> Iterator[Observation]:
+        return (Observation(float_usd_from_nano(nano), attributes) for attributes, _, nano in every())
+
+    meter.create_observable_counter(
+        semconv.METRIC_GENOPS_USAGE,
+        callbacks=[usage],
+        unit="{unit}",
+        description="Billable units of PostHog calls, by meter.",
+    )
+    meter.create_observable_counter(
+        semconv.METRIC_GENOPS_COST_USAGE,
+        callbacks=[cost],
+        unit="{USD}",
+        description="Marginal cost of PostHog calls.",
+    )
