@@ -1,7 +1,8 @@
 """Refuse every connection that leaves this machine, so that a test run can neither reach PostHog nor wait for it.
 
-An audit hook (https://docs.python.org/3/library/sys.html#sys.addaudithook) sees each connect and each name look-up of the process,
-whichever library makes it, and cannot be bypassed by a test that replaces parts of ``socket``. Loopback and Unix sockets pass.
+An audit hook (https://docs.python.org/3/library/sys.html#sys.addaudithook) sees each connect and each name look-up of
+the process, whichever library makes it, and cannot be bypassed by a test that replaces parts of ``socket``. Loopback
+and Unix sockets pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pytest plugin inside a run of PostHog's own tests: no egress, one outcome per test, and the instrumentor when asked for.
+"""The pytest plugin inside a run of PostHog's own tests: no egress, one outcome per test, the instrumentor on demand.
 
 Loaded with ``-p sdk_suite_plugin`` by ``sdk_suite.py``, which reads the report it leaves behind.
 """
