@@ -72,24 +72,16 @@ def auto_instrument(
         governance_policy=governance_policy,
         **instrumentor_options,
     )
-    _current = GenOpsPostHogAdapter(
-        posthog_host or settings.host, instrumentor.telemetry
-    )
+    _current = GenOpsPostHogAdapter(posthog_host or settings.host, instrumentor.telemetry)
     return _current
 
 
 def instrument_posthog(
-    posthog_api_key: str | None = None,
-    team: str | None = None,
-    project: str | None = None,
-    **kwargs: Any,
+    posthog_api_key: str | None = None, team: str | None = None, project: str | None = None, **kwargs: Any
 ) -> GenOpsPostHogAdapter:
     """The same as :func:`auto_instrument`, with ``default`` as the team that nobody named."""
     return auto_instrument(
-        posthog_api_key,
-        team or Settings.from_environ(strict=True).team or "default",
-        project,
-        **kwargs,
+        posthog_api_key, team or Settings.from_environ(strict=True).team or "default", project, **kwargs
     )
 
 
@@ -107,9 +99,7 @@ def get_current_adapter() -> GenOpsPostHogAdapter | None:
     return _current
 
 
-def _configure_module_client(
-    settings: Settings, api_key: str | None, host: str | None
-) -> None:
+def _configure_module_client(settings: Settings, api_key: str | None, host: str | None) -> None:
     import posthog
 
     if api_key is not None or not (posthog.api_key or posthog.project_api_key):
@@ -118,6 +108,6 @@ def _configure_module_client(
         posthog.host = host or settings.host
     if not (posthog.api_key or posthog.project_api_key):
         _logger.warning(
-            "No PostHog project key: posthog.capture() and the other module functions send nothing. Set
-            POSTHOG_API_KEY=phc_…, " "or pass posthog_api_key."
+            "No PostHog project key: posthog.capture() and the other module functions send nothing. "
+            "Set POSTHOG_API_KEY=phc_…, or pass posthog_api_key."
         )

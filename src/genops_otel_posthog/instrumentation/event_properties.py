@@ -80,8 +80,4 @@ def with_governance(
             added[semconv.PROPERTY_GENOPS_OVERRIDDEN] = overridden
         return {**added, **properties}
     # Names without the prefix (`user_id`, `$trace_id`) belong to the application and to the SDK, whatever the policy.
-    return {
-        **added,
-        **properties,
-        **{name: value for name, value in added.items() if name.startswith("genops_")},
-    }
+    return {**added, **properties, **{name: value for name, value in added.items() if name.startswith("genops_")}}

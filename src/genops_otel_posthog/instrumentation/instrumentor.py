@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # declared in
-__all__ from opentelemetry.instrumentation.utils import unwrap
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # is in __all__
+from opentelemetry.instrumentation.utils import unwrap
 from wrapt import wrap_function_wrapper
 
 from genops_otel_posthog import semconv
@@ -18,28 +18,10 @@ from genops_otel_posthog.attribution import Attribution, AttributionResolver
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.instrumentation import waists
 from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
-from genops_otel_posthog.instrumentation.options import (
-    OPTION_NAMES,
-    PostHogConfig,
-    merge_options,
-)
-from genops_otel_posthog.instrumentation.telemetry import (
-    RequestHook,
-    ResponseHook,
-    Telemetry,
-)
-from genops_otel_posthog.instrumentation.wrapped_calls import (
-    ASYNC_CLIENT_CALLS,
-    ASYNC_CLIENT_COROUTINES,
-    CLIENT_CALLS,
-)
-from genops_otel_posthog.instrumentation.wrappers import (
-    Switch,
-    Wrapper,
-    warn_at_caller,
-    wrap_coroutine,
-    wrap_method,
-)
+from genops_otel_posthog.instrumentation.options import OPTION_NAMES, PostHogConfig, merge_options
+from genops_otel_posthog.instrumentation.telemetry import RequestHook, ResponseHook, Telemetry
+from genops_otel_posthog.instrumentation.wrapped_calls import ASYNC_CLIENT_CALLS, ASYNC_CLIENT_COROUTINES, CLIENT_CALLS
+from genops_otel_posthog.instrumentation.wrappers import Switch, Wrapper, warn_at_caller, wrap_coroutine, wrap_method
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.pricer import Pricer
 from genops_otel_posthog.pricing.usage import InProcessUsage, parse_usage_to_date
@@ -61,11 +43,7 @@ _WAISTS: tuple[tuple[str, str, Callable[[Telemetry, Switch], Wrapper]], ...] = (
     ("posthog.client", "batch_post", waists.network_marker),
     ("posthog.client", "_send_v1_batch", waists.network_marker),
     ("posthog.async_client", "AsyncClient._prepare_event", waists.prepare_meter),
-    (
-        "posthog.async_client",
-        "AsyncClient._enqueue_prepared_event",
-        waists.admission_meter,
-    ),
+    ("posthog.async_client", "AsyncClient._enqueue_prepared_event", waists.admission_meter),
     ("posthog.async_client", "_async_flags", waists.async_flags_meter),
     ("posthog.async_client", "_async_remote_config", waists.network_marker),
     ("posthog._async_consumer", "_AsyncConsumer.request", waists.immediate_meter),
@@ -130,20 +108,10 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         resource = getattr(getattr(tracer_provider, "resource", None), "attributes", {})
         telemetry = Telemetry(
             settings,
-            AttributionResolver(
-                _default_owner(settings, resource), settings.baggage_in
-            ),
-            Pricer(
-                _price_book(settings, strict=strict),
-                _usage(settings, strict=strict),
-                settings.pricing_mode,
-            ),
-            trace.get_tracer(
-                _SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL
-            ),
-            metrics.get_meter(
-                _SCOPE, __version__, meter_provider, schema_url=semconv.SCHEMA_URL
-            ),
+            AttributionResolver(_default_owner(settings, resource), settings.baggage_in),
+            Pricer(_price_book(settings, strict=strict), _usage(settings, strict=strict), settings.pricing_mode),
+            trace.get_tracer(_SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
+            metrics.get_meter(_SCOPE, __version__, meter_provider, schema_url=semconv.SCHEMA_URL),
             request_hook,
             response_hook,
         )
@@ -154,11 +122,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
 
     def _wrap_everything(self, telemetry: Telemetry, switch: Switch) -> None:
         for call in CLIENT_CALLS:
-            self._wrap(
-                "posthog.client",
-                f"Client.{call.method}",
-                wrap_method(telemetry, switch, call),
-            )
+            self._wrap("posthog.client", f"Client.{call.method}", wrap_method(telemetry, switch, call))
         for call in ASYNC_CLIENT_CALLS:
             self._wrap(
                 "posthog.async_client",
@@ -166,11 +130,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
                 warn_at_caller(wrap_method(telemetry, switch, call)),
             )
         for call in ASYNC_CLIENT_COROUTINES:
-            self._wrap(
-                "posthog.async_client",
-                f"AsyncClient.{call.method}",
-                wrap_coroutine(telemetry, switch, call),
-            )
+            self._wrap("posthog.async_client", f"AsyncClient.{call.method}", wrap_coroutine(telemetry, switch, call))
         for module, name, meter in _WAISTS:
             self._wrap(module, name, meter(telemetry, switch))
         self._wrap("posthog", "capture", _module_capture(switch))
@@ -205,9 +165,7 @@ def _price_book(settings: Settings, *, strict: bool) -> PriceBook:
     except GenOpsConfigurationError as error:
         if strict:
             raise
-        _logger.warning(
-            "GENOPS_PRICE_BOOK: %s. %s is used instead.", error, DEFAULT_PRICE_BOOK
-        )
+        _logger.warning("GENOPS_PRICE_BOOK: %s. %s is used instead.", error, DEFAULT_PRICE_BOOK)
         return PriceBook.load(DEFAULT_PRICE_BOOK)
 
 
@@ -230,12 +188,7 @@ def _usage(settings: Settings, *, strict: bool) -> InProcessUsage:
 def _module_capture(switch: Switch) -> Wrapper:
     """``posthog.capture`` takes one positional argument, so the old shapes have to be understood before it."""
 
-    def wrapper(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(args) > 1 and switch.on:
             args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
         return wrapped(*args, **kwargs)

@@ -26,9 +26,7 @@ def accept_legacy_capture(
     match args:
         case (str() as event, dict() as properties) if "properties" not in kwargs:
             _warn_once(
-                f"capture(event, {{...}}): write capture({event!r}, properties={{...}})",
-                "properties",
-                stacklevel,
+                f"capture(event, {{...}}): write capture({event!r}, properties={{...}})", "properties", stacklevel
             )
             return (event,), {**kwargs, "properties": properties}
         case (str() as distinct_id, str() as event) if "distinct_id" not in kwargs:
@@ -40,11 +38,7 @@ def accept_legacy_capture(
             given = {"distinct_id": distinct_id, "properties": properties}
         case _:
             return args, kwargs
-    _warn_once(
-        f"capture(distinct_id, event): write capture({event!r}, distinct_id=...)",
-        "distinct_id",
-        stacklevel,
-    )
+    _warn_once(f"capture(distinct_id, event): write capture({event!r}, distinct_id=...)", "distinct_id", stacklevel)
     return (event,), {**kwargs, **given}
 
 

@@ -8,11 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 
-from genops_otel_posthog.acceptance import (
-    distinct_id_problem,
-    event_name_problem,
-    project_key_problem,
-)
+from genops_otel_posthog.acceptance import distinct_id_problem, event_name_problem, project_key_problem
 
 _logger = logging.getLogger(__name__)
 

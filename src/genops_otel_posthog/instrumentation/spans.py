@@ -134,10 +134,7 @@ def flag_result_attributes(result: Any, call: PostHogCall) -> dict[str, Any]:
         return {semconv.FEATURE_FLAG_RESULT_REASON: "error" if call.touched_network else "unknown"}
     variant = getattr(result, "variant", None)
     if variant is not None:
-        return {
-            semconv.FEATURE_FLAG_RESULT_VARIANT: variant,
-            semconv.FEATURE_FLAG_RESULT_REASON: "split",
-        }
+        return {semconv.FEATURE_FLAG_RESULT_VARIANT: variant, semconv.FEATURE_FLAG_RESULT_REASON: "split"}
     enabled = bool(getattr(result, "enabled", False))
     return {
         semconv.FEATURE_FLAG_RESULT_VALUE: enabled,

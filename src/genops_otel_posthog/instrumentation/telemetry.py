@@ -15,10 +15,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import NOBODY, AttributionResolver
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
-from genops_otel_posthog.instrumentation.event_properties import (
-    owner_in_properties,
-    with_governance,
-)
+from genops_otel_posthog.instrumentation.event_properties import owner_in_properties, with_governance
 from genops_otel_posthog.instrumentation.remarks import remark_on_event
 from genops_otel_posthog.instrumentation.spans import (
     call_attributes,
@@ -137,21 +134,13 @@ class Telemetry:
         span: Span | None = None
         ended_ns = time_ns()
         if kind_of_span(call) in self._spans:
-            attributes = call_attributes(
-                call,
-                self._constant_for(client),
-                record_distinct_id=self._record_distinct_id,
-            )
+            attributes = call_attributes(call, self._constant_for(client), record_distinct_id=self._record_distinct_id)
             if extra:
                 attributes.update(extra)
             if error is not None:
                 attributes[semconv.ERROR_TYPE] = type(error).__qualname__
             span = self._tracer.start_span(
-                span_name(call),
-                call.context,
-                span_kind(call),
-                attributes,
-                start_time=call.started_ns,
+                span_name(call), call.context, span_kind(call), attributes, start_time=call.started_ns
             )
             if span.is_recording():
                 if error is not None:
@@ -163,18 +152,8 @@ class Telemetry:
         if span is not None:
             span.end(ended_ns)
 
-    def _run_hooks(
-        self,
-        span: Span,
-        client: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        result: Any,
-    ) -> None:
-        for hook, given in (
-            (self._request_hook, (args, kwargs)),
-            (self._response_hook, (result,)),
-        ):
+    def _run_hooks(self, span: Span, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        for hook, given in ((self._request_hook, (args, kwargs)), (self._response_hook, (result,))):
             if hook is not None:
                 try:
                     hook(span, client, *given)
@@ -182,12 +161,7 @@ class Telemetry:
                     _logger.warning("Exception raised by hook %r", hook, exc_info=True)
 
     def _record_duration(
-        self,
-        call: PostHogCall,
-        ended_ns: int,
-        client: Any,
-        span: Span | None,
-        error: BaseException | None,
+        self, call: PostHogCall, ended_ns: int, client: Any, span: Span | None, error: BaseException | None
     ) -> None:
         attributes: dict[str, Any] = {semconv.POSTHOG_OPERATION_NAME: call.operation}
         address = self._constant_for(client).get(semconv.SERVER_ADDRESS)
@@ -221,10 +195,7 @@ class Telemetry:
             return
         properties = message.get("properties") or {}
         super_properties = getattr(client, "super_properties", None)
-        charges = self._charges(
-            message,
-            {**properties, **super_properties} if super_properties else properties,
-        )
+        charges = self._charges(message, {**properties, **super_properties} if super_properties else properties)
         message["properties"] = with_governance(
             properties,
             owner,

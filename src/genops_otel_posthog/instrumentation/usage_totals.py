@@ -79,12 +79,7 @@ class UsageTotals:
                 series = self._series[key] = Series({**labels, semconv.GENOPS_PROVIDER: "posthog"})
             else:
                 if self._overflow is None:
-                    self._overflow = Series(
-                        {
-                            semconv.GENOPS_PROVIDER: "posthog",
-                            semconv.GENOPS_OVERFLOW: True,
-                        }
-                    )
+                    self._overflow = Series({semconv.GENOPS_PROVIDER: "posthog", semconv.GENOPS_OVERFLOW: True})
                 series = self._overflow
         if len(self._series_of) >= _OWNER_CACHE_SIZE:
             self._series_of.clear()
@@ -94,10 +89,7 @@ class UsageTotals:
     def snapshot(self) -> list[tuple[dict[str, str | bool], str, int, int]]:
         """Every series as (labels, meter, units, nano-USD)."""
         with self._lock:
-            series = [
-                *self._series.values(),
-                *([self._overflow] if self._overflow else []),
-            ]
+            series = [*self._series.values(), *([self._overflow] if self._overflow else [])]
             return [(one.attributes, meter, units, nano) for one in series for meter, (units, nano) in one.sums.items()]
 
     def by_meter(self) -> dict[str, tuple[int, int]]:
@@ -157,8 +149,5 @@ def _observe(meter: Meter, known: dict[frozenset[str], UsageTotals]) -> None:
         description="Billable units of PostHog calls, by meter.",
     )
     meter.create_observable_counter(
-        semconv.METRIC_GENOPS_COST_USAGE,
-        callbacks=[cost],
-        unit="{USD}",
-        description="Marginal cost of PostHog calls.",
+        semconv.METRIC_GENOPS_COST_USAGE, callbacks=[cost], unit="{USD}", description="Marginal cost of PostHog calls."
     )

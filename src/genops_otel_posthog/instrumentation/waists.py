@@ -16,11 +16,7 @@ from typing import Any
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.instrumentation.call import (
-    current_call,
-    enter_call,
-    leave_call,
-)
+from genops_otel_posthog.instrumentation.call import current_call, enter_call, leave_call
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 from genops_otel_posthog.instrumentation.wrappers import Switch, Wrapper
 from genops_otel_posthog.pricing.billing import FLAG_REQUEST, definitions_poll
@@ -44,12 +40,7 @@ def _safely(step: Callable[..., None], *given: Any) -> None:
 def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The meter at ``Client._enqueue(msg, ...) -> uuid or None``. The SDK completes ``msg`` in place."""
 
-    def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         message = args[0] if args else kwargs.get("msg")
         if not isinstance(message, dict) or not _observing(switch):
             return wrapped(*args, **kwargs)
@@ -66,12 +57,7 @@ def prepare_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The meter at ``AsyncClient._prepare_event(msg, ...) -> (event, uuid)``, where an event can still be given its
     owner."""
 
-    def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         message = args[0] if args else kwargs.get("msg")
         if isinstance(message, dict) and _observing(switch):
             _safely(telemetry.govern_event, instance, message)
@@ -83,12 +69,7 @@ def prepare_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
 def admission_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The meter at ``AsyncClient._enqueue_prepared_event(event) -> bool``."""
 
-    def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         admitted = wrapped(*args, **kwargs)
         if admitted and _observing(switch):
             _safely(telemetry.count_event, args[0] if args else kwargs["prepared"])
@@ -101,12 +82,7 @@ def immediate_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The meter at ``_AsyncConsumer.request(batch)`` as ``capture_immediate`` calls it: delivered at once, never
     queued."""
 
-    async def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    async def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = await wrapped(*args, **kwargs)
         call = current_call()
         if switch.on and call is not None:
@@ -121,12 +97,7 @@ def immediate_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
 def flags_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The meter at ``posthog.client.flags(...)``: one answered request is one unit, however many flags it asks for."""
 
-    def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not _observing(switch):
             return wrapped(*args, **kwargs)
         try:
@@ -143,12 +114,7 @@ def flags_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
 def async_flags_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The same at ``posthog.async_client._async_flags(...)``."""
 
-    async def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    async def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not _observing(switch):
             return await wrapped(*args, **kwargs)
         try:
@@ -181,12 +147,7 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
     """The meter at ``posthog.client.get(key, path, ...)``. A poll that nobody asked for (the SDK's poller) is a call
     of its own."""
 
-    def meter(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         path = args[1] if len(args) > 1 else kwargs.get("url", "")
         if not _observing(switch) or not str(path).startswith(_DEFINITION_PATHS):
             return wrapped(*args, **kwargs)
@@ -232,12 +193,7 @@ def _count_definitions(telemetry: Telemetry, answer: Any) -> None:
 def network_marker(_: Telemetry, switch: Switch) -> Wrapper:
     """Marks the current call as one that waited for PostHog, at requests that PostHog does not bill by themselves."""
 
-    def marker(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def marker(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = current_call()
         if switch.on and call is not None:
             call.touched_network = True

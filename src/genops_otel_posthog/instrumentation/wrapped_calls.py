@@ -56,12 +56,7 @@ CLIENT_CALLS: tuple[WrappedCall, ...] = (
     _SET_ONCE,
     _ALIAS,
     _GROUP_IDENTIFY,
-    WrappedCall(
-        "_get_feature_flag_result",
-        semconv.OPERATION_EVALUATE_FLAG,
-        target="key",
-        returns_flag=True,
-    ),
+    WrappedCall("_get_feature_flag_result", semconv.OPERATION_EVALUATE_FLAG, target="key", returns_flag=True),
     WrappedCall("get_all_flags_and_payloads", semconv.OPERATION_EVALUATE_FLAGS),
     WrappedCall("get_flags_decision", semconv.OPERATION_EVALUATE_FLAGS),
     _EVALUATE_FLAGS,
@@ -70,13 +65,7 @@ CLIENT_CALLS: tuple[WrappedCall, ...] = (
 )
 
 #: Plain methods of ``posthog.async_client.AsyncClient``.
-ASYNC_CLIENT_CALLS: tuple[WrappedCall, ...] = (
-    _CAPTURE,
-    _SET,
-    _SET_ONCE,
-    _ALIAS,
-    _GROUP_IDENTIFY,
-)
+ASYNC_CLIENT_CALLS: tuple[WrappedCall, ...] = (_CAPTURE, _SET, _SET_ONCE, _ALIAS, _GROUP_IDENTIFY)
 
 #: Coroutine methods of the same class.
 ASYNC_CLIENT_COROUTINES: tuple[WrappedCall, ...] = (

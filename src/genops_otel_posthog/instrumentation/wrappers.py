@@ -14,12 +14,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from genops_otel_posthog.instrumentation.call import (
-    PostHogCall,
-    current_call,
-    enter_call,
-    leave_call,
-)
+from genops_otel_posthog.instrumentation.call import PostHogCall, current_call, enter_call, leave_call
 from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
 from genops_otel_posthog.instrumentation.spans import flag_result_attributes
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
@@ -42,11 +37,7 @@ class Switch:
 
 
 def _open(
-    telemetry: Telemetry,
-    switch: Switch,
-    what: WrappedCall,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    telemetry: Telemetry, switch: Switch, what: WrappedCall, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> PostHogCall | None:
     """The call to be recorded, ``None`` when this one is not. Never raises."""
     if not switch.on or current_call() is not None or not is_instrumentation_enabled():
@@ -77,12 +68,7 @@ def wrap_method(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrap
     """The wrapper of a plain method."""
     accepts_legacy = what.method == "capture"
 
-    def wrapper(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if accepts_legacy and len(args) > 1 and switch.on:
             args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
         call = _open(telemetry, switch, what, args, kwargs)
@@ -106,12 +92,7 @@ def wrap_method(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrap
 def wrap_coroutine(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrapper:
     """The wrapper of a coroutine method. The call begins when it is awaited."""
 
-    async def wrapper(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    async def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = _open(telemetry, switch, what, args, kwargs)
         if call is None:
             return await wrapped(*args, **kwargs)
@@ -138,12 +119,7 @@ def warn_at_caller(wrapper: Wrapper) -> Wrapper:
     """
 
     @functools.wraps(wrapper)
-    def keeping(
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
+    def keeping(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not kwargs.get("send_feature_flags"):
             return wrapper(wrapped, instance, args, kwargs)
         with warnings.catch_warnings(record=True) as caught:
