@@ -90,14 +90,14 @@ def render_semconv(registry: Registry) -> str:
 
     add("SCHEMA_URL", registry.schema_url, "The version of OpenTelemetry's conventions that this telemetry follows.")
     for group in registry.attribute_groups:
-        heading(f"Attributes: {group.title}")
+        heading(f"Attributes in the group {group.title!r}")
         for attribute in group.attributes:
             if attribute.is_template:
                 add(f"{_constant(attribute.name)}_PREFIX", f"{attribute.name}.", attribute.brief)
             else:
                 add(_constant(attribute.name), attribute.name, attribute.brief)
     for group in registry.imported_groups:
-        heading(f"Attributes: {group.title}")
+        heading(f"Attributes in the group {group.title!r}")
         for ref in group.references:
             add(_constant(ref.name), ref.name, ref.brief)
     for attribute in (a for group in registry.attribute_groups for a in group.attributes if a.members):

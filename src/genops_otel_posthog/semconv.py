@@ -11,7 +11,7 @@ from typing import Final
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 """The version of OpenTelemetry's conventions that this telemetry follows."""
 
-# Attributes: PostHog call
+# Attributes in the group 'PostHog call'
 
 POSTHOG_OPERATION_NAME: Final = "posthog.operation.name"
 """The operation on the PostHog SDK, whichever of its methods was called."""
@@ -38,7 +38,7 @@ POSTHOG_FLAGS_QUOTA_LIMITED: Final = "posthog.flags.quota_limited"
 POSTHOG_FLAGS_COUNT: Final = "posthog.flags.count"
 """Flags in the answer of a call that reads several."""
 
-# Attributes: Governance
+# Attributes in the group 'Governance'
 
 GENOPS_PROVIDER: Final = "genops.provider"
 """The provider that is paid; `posthog`."""
@@ -83,7 +83,7 @@ GENOPS_POLICY_NAME: Final = "genops.policy.name"
 GENOPS_OVERFLOW: Final = "genops.overflow"
 """True on the one metric series that holds what did not fit into the bounded number of series."""
 
-# Attributes: From OpenTelemetry
+# Attributes in the group 'From OpenTelemetry'
 
 FEATURE_FLAG_KEY: Final = "feature_flag.key"
 """The key of the flag."""

@@ -1,0 +1,78 @@
+"""What every test starts from: no settings of this machine, no network but loopback, no telemetry of another test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loopback_only import refuse_egress
+from opentelemetry import context
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+FOREIGN_SETTINGS = ("GENOPS_", "OTEL_", "POSTHOG_", "RUDDERSTACK_")
+
+
+def pytest_configure() -> None:
+    """Close the network before anything is collected."""
+    refuse_egress()
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the settings of the developer's shell, and keep state out of the home directory."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_SETTINGS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def empty_context() -> Iterator[None]:
+    """Give each test an OpenTelemetry context of its own."""
+    token = context.attach(context.Context())
+    yield
+    context.detach(token)
+
+
+@pytest.fixture
+def span_exporter() -> InMemorySpanExporter:
+    """The spans that ended, in order: ``span_exporter.get_finished_spans()``."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracer_provider(span_exporter: InMemorySpanExporter) -> Iterator[TracerProvider]:
+    """A tracer provider that is not made global; its spans are in ``span_exporter``."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(span_exporter))
+    yield provider
+    provider.shutdown()
+
+
+@pytest.fixture
+def metric_reader() -> InMemoryMetricReader:
+    """The metrics as they stand: ``metric_reader.get_metrics_data()``."""
+    return InMemoryMetricReader()
+
+
+@pytest.fixture
+def meter_provider(metric_reader: InMemoryMetricReader) -> Iterator[MeterProvider]:
+    """A meter provider that is not made global; its metrics are in ``metric_reader``."""
+    provider = MeterProvider([metric_reader], shutdown_on_exit=False)
+    yield provider
+    provider.shutdown()
+
+
+@pytest.fixture(scope="session")
+def wheel_python() -> Path:
+    """The interpreter of an environment that holds the built wheel and nothing else of this repository."""
+    given = os.environ.get("WHEEL_PYTHON")
+    if not given:
+        pytest.skip("needs the built wheel: python3 scripts/run.py wheel")
+    return Path(given)
