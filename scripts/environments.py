@@ -101,6 +101,7 @@ class Environment:
         self._log.unlink(missing_ok=True)
         hint = "Python's venv module is missing or broken; on Debian and Ubuntu `apt install python3-venv` brings it."
         self._run([sys.executable, "-m", "venv", "--clear", str(self.directory)], hint)
+        self.install("--upgrade", "pip")  # the one that comes with Python may be years old and search for minutes
         constraints = ["--constraint", str(self._constraints)] if self._constraints else []
         self.install(*constraints, *self._requirements)
         self._stamp.write_text(wanted, encoding="utf-8")

@@ -30,10 +30,14 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 PYTEST_SUMMARY = re.compile(r"\d+ (passed|failed|errors?|skipped|deselected|xfailed|warnings?)\b.* in [\d.]+s")
 PYTEST_FOUND_NO_TEST = 5
 
-DEVELOPMENT = Environment("dev", ["--editable", ".[test,lint]"])
+# OpenTelemetry's instrumentations ask for one exact release of each other, and some appear later than others. Named first
+# they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
+PACE_MAKERS = [f"opentelemetry-instrumentation-{name}" for name in ("flask", "redis", "requests", "threading")]
+
+DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint]"])
 OLDEST = Environment("oldest", ["--editable", ".[test]"], ROOT / "scripts" / "oldest-constraints.txt")
-DEMO = Environment("demo", ["--editable", ".[demo]"])
-SDK_SUITE = Environment("sdk-suite", ["--editable", ".[sdk-suite]"])
+DEMO = Environment("demo", [*PACE_MAKERS[:1], "--editable", ".[demo]"])
+SDK_SUITE = Environment("sdk-suite", [*PACE_MAKERS, "--editable", ".[sdk-suite]"])
 
 
 class StepFailure(Exception):
@@ -179,7 +183,7 @@ def oldest(session: Session) -> None:
 def wheel(session: Session) -> None:
     """Build sdist and wheel, install the wheel where nothing else of this repository is, and use it from there."""
     built = build()
-    environment = Environment("wheel", [f"{built}[demo]"]).ready()
+    environment = Environment("wheel", [*PACE_MAKERS[:1], f"{built}[demo]"]).ready()
     # The environment is kept while its dependencies are the same; the wheel itself is always the one just built.
     environment.install("--force-reinstall", "--no-deps", str(built))
     pytest(session, DEVELOPMENT, ["tests/e2e", "-m", "wheel"], WHEEL_PYTHON=str(environment.python))
