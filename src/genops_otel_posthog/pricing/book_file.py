@@ -7,10 +7,8 @@ editors. This module is imported when the first book is loaded, because it bring
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
 from functools import cache, lru_cache
@@ -28,6 +26,7 @@ from genops_otel_posthog.pricing.book import (
     Tier,
     tier_problems,
 )
+from genops_otel_posthog.pricing.located_yaml import Fields, NodeReader, choices
 from genops_otel_posthog.pricing.meters import METERS, unknown_meter
 
 BOOKS_DIRECTORY = Path(__file__).parent / "books"
@@ -37,7 +36,6 @@ _RATE_KEYS = ("unit", "plan", "source", "tiers")
 _TIER_KEYS = ("from", "up_to", "price")
 _POLL_KEYS = ("units", "not_modified_units", "source")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]*(_[0-9]+)*")
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -56,7 +54,7 @@ def load_book(name_or_path: str | os.PathLike[str]) -> PriceBook:
     path = Path(name_or_path)
     if not path.is_file():
         raise GenOpsConfigurationError(
-            f"there is no price book {str(name_or_path)!r}; {_choices(str(name_or_path), shipped_books())}, "
+            f"there is no price book {str(name_or_path)!r}; {choices(str(name_or_path), shipped_books())}, "
             "or give the path of a file of your own"
         )
     return read_book(path)
@@ -82,29 +80,11 @@ def read_book(path: Path) -> PriceBook:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
         raise GenOpsConfigurationError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {reason}") from error
-    return _Reader(path).book(root)
+    return _BookReader(path).book(root)
 
 
-class _Fields:
-    """The entries of one mapping, by key, and the node to blame when one is missing."""
-
-    def __init__(self, node: yaml.Node | None, what: str) -> None:
-        self.node = node
-        self.what = what
-        self.keys: dict[str, yaml.Node] = {}
-        self.values: dict[str, yaml.Node] = {}
-        self.misspelt: set[str] = set()  # reported as typos, so not also as missing
-
-
-class _Reader:
-    """Walks the nodes of one file and collects what is wrong with them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._problems: list[tuple[int, str]] = []
-
-    def _refuse(self, node: yaml.Node | None, reason: str) -> None:
-        self._problems.append((node.start_mark.line + 1 if node is not None else 1, reason))
+class _BookReader(NodeReader):
+    """Builds a book from the nodes of its file."""
 
     def book(self, root: yaml.Node | None) -> PriceBook:
         """Builds the book.
@@ -112,7 +92,7 @@ class _Reader:
         Raises:
             GenOpsConfigurationError: with all problems of the file.
         """
-        fields = self._fields(root, "the price book", _BOOK_KEYS)
+        fields = self.fields(root, "the price book", _BOOK_KEYS)
         base = self._base(fields)
         name = self._name(fields)
         effective_from = self._date(fields)
@@ -121,10 +101,9 @@ class _Reader:
         units, not_modified_units = self._poll(fields, base)
         rates = dict(base.rates) if base else {}
         rates |= self._rates(fields, source=sources[0] if sources else "")
-        notes = self._text(fields, "notes") or ""
-        if self._problems or effective_from is None:
-            lines = [f"{self._path}:{line}: {reason}" for line, reason in sorted(self._problems)]
-            raise GenOpsConfigurationError("\n".join(lines))
+        notes = self.text(fields, "notes") or ""
+        if self.problems or effective_from is None:
+            raise GenOpsConfigurationError(self.report())
         return PriceBook(
             name=name,
             effective_from=effective_from,
@@ -137,204 +116,140 @@ class _Reader:
 
     # The parts of a book.
 
-    def _base(self, book: _Fields) -> PriceBook | None:
-        name = self._text(book, "extends")
+    def _base(self, book: Fields) -> PriceBook | None:
+        name = self.text(book, "extends")
         if name is None:
             return None
         if name not in shipped_books():
-            self._refuse(
-                book.values["extends"], f"extends {name!r} is not a shipped book; {_choices(name, shipped_books())}"
+            self.refuse(
+                book.values["extends"], f"extends {name!r} is not a shipped book; {choices(name, shipped_books())}"
             )
             return None
         return _shipped_book(name)
 
-    def _name(self, book: _Fields) -> str:
-        name = self._required_text(book, "name") or ""
+    def _name(self, book: Fields) -> str:
+        name = self.required_text(book, "name") or ""
         if name and not _NAME.fullmatch(name):
-            self._refuse(
+            self.refuse(
                 book.values["name"], f"name {name!r}: use up to 64 letters, digits, dots, dashes and underscores"
             )
         return name
 
-    def _date(self, book: _Fields) -> date | None:
-        text = self._required_text(book, "effective_from")
+    def _date(self, book: Fields) -> date | None:
+        text = self.required_text(book, "effective_from")
         if text is None:
             return None
         if _DATE.fullmatch(text):
             with suppress(ValueError):
                 return date.fromisoformat(text)
-        self._refuse(book.values["effective_from"], f"effective_from {text!r} is not a date like 2026-07-22")
+        self.refuse(book.values["effective_from"], f"effective_from {text!r} is not a date like 2026-07-22")
         return None
 
-    def _sources(self, book: _Fields) -> tuple[str, ...]:
-        node = self._required(book, "sources")
+    def _sources(self, book: Fields) -> tuple[str, ...]:
+        node = self.required(book, "sources")
         if node is None:
             return ()
-        items = self._items(node, "sources")
+        items = self.items(node, "sources")
         if items == []:
-            self._refuse(node, "sources is empty; say where the figures come from (a URL, a contract)")
-        return tuple(filter(None, (self._scalar(item, "a source") for item in items or [])))
+            self.refuse(node, "sources is empty; say where the figures come from (a URL, a contract)")
+        return tuple(filter(None, (self.scalar(item, "a source") for item in items or [])))
 
-    def _check_currency(self, book: _Fields, *, inherited: bool) -> None:
+    def _check_currency(self, book: Fields, *, inherited: bool) -> None:
         if inherited and "currency" not in book.values:
             return
-        currency = self._required_text(book, "currency")
+        currency = self.required_text(book, "currency")
         if currency not in (None, "USD"):
-            self._refuse(
+            self.refuse(
                 book.values["currency"],
                 f"currency {currency!r} is not supported; PostHog bills US dollars: convert the prices and write USD",
             )
 
-    def _poll(self, book: _Fields, base: PriceBook | None) -> tuple[int, int]:
+    def _poll(self, book: Fields, base: PriceBook | None) -> tuple[int, int]:
         units = base.flag_poll_units if base else FLAG_POLL_UNITS
         not_modified_units = base.flag_poll_not_modified_units if base else FLAG_POLL_NOT_MODIFIED_UNITS
         node = book.values.get("flag_definitions_poll")
         if node is None:
             return units, not_modified_units
-        figures = self._fields(node, "flag_definitions_poll", _POLL_KEYS)
-        self._text(figures, "source")
-        given, given_not_modified = self._whole(figures, "units"), self._whole(figures, "not_modified_units")
+        figures = self.fields(node, "flag_definitions_poll", _POLL_KEYS)
+        self.text(figures, "source")
+        given, given_not_modified = self.whole(figures, "units"), self.whole(figures, "not_modified_units")
         return (
             units if given is None else given,
             not_modified_units if given_not_modified is None else given_not_modified,
         )
 
-    def _rates(self, book: _Fields, source: str) -> dict[str, Rate]:
-        node = self._required(book, "rates")
+    def _rates(self, book: Fields, source: str) -> dict[str, Rate]:
+        node = self.required(book, "rates")
         if node is None:
             return {}
-        by_meter = self._fields(node, "rates")
+        by_meter = self.fields(node, "rates")
         rates = {}
         for meter, value in by_meter.values.items():
             if meter not in METERS:
-                self._refuse(by_meter.keys[meter], unknown_meter(meter))
+                self.refuse(by_meter.keys[meter], unknown_meter(meter))
                 continue
-            rate = self._rate(meter, value, source)
+            rate = self._rate(meter, by_meter.keys[meter], value, source)
             if rate is not None:
                 rates[meter] = rate
         return rates
 
-    def _rate(self, meter: str, node: yaml.Node, source: str) -> Rate | None:
-        fields = self._fields(node, f"the rate of {meter}", _RATE_KEYS)
-        unit = self._required_text(fields, "unit")
+    def _rate(self, meter: str, key: yaml.Node, node: yaml.Node, source: str) -> Rate | None:
+        fields = self.fields(node, f"the rate of {meter}", _RATE_KEYS, blame=key)
+        unit = self.required_text(fields, "unit")
         expected = METERS[meter].unit
         if unit not in (None, expected):
-            self._refuse(
+            self.refuse(
                 fields.values["unit"], f"unit {unit!r}: {meter} is counted in {expected!r}, give prices per {expected}"
             )
-        plan = self._text(fields, "plan")
-        source = self._text(fields, "source") or source
-        tiers_node = self._required(fields, "tiers")
+        plan = self.text(fields, "plan")
+        source = self.text(fields, "source") or source
+        tiers_node = self.required(fields, "tiers")
         tiers = self._tiers(tiers_node) if tiers_node is not None else None
         return None if tiers is None else Rate(meter=meter, unit=expected, tiers=tiers, plan=plan, source=source)
 
     def _tiers(self, node: yaml.Node) -> tuple[Tier, ...] | None:
-        known_problems = len(self._problems)
-        items = self._items(node, "tiers") or []
+        known_problems = len(self.problems)
+        items = self.items(node, "tiers") or []
         tiers: list[Tier] = []
         for item in items:
-            fields = self._fields(item, "a tier", _TIER_KEYS)
+            fields = self.fields(item, "a tier", _TIER_KEYS)
             self._check_from(fields, tiers[-1].up_to if tiers else 0)
             tiers.append(Tier(self._up_to(fields), self._price(fields)))
-        if len(self._problems) == known_problems:
+        if len(self.problems) == known_problems:
             for index, reason in tier_problems(tiers):
-                self._refuse(items[index] if items else node, reason)
-        return tuple(tiers) if len(self._problems) == known_problems else None
+                self.refuse(items[index] if items else node, reason)
+        return tuple(tiers) if len(self.problems) == known_problems else None
 
-    def _check_from(self, tier: _Fields, end_before: int | None) -> None:
+    def _check_from(self, tier: Fields, end_before: int | None) -> None:
         """``from`` is there for readers; where it is given it must say what the tiers say."""
-        start = self._whole(tier, "from")
+        start = self.whole(tier, "from")
         if start is None or end_before is None or start == end_before:
             return
         relation = "leaves a gap after" if start > end_before else "overlaps"
-        self._refuse(
+        self.refuse(
             tier.values["from"],
             f"the tier from {start:,} {relation} the tier before it, which ends at {end_before:,}; "
             f"a tier holds the units above `from`, so write `from: {end_before}` or leave `from` out",
         )
 
-    def _up_to(self, tier: _Fields) -> int | None:
-        node = self._required(tier, "up_to", hint="write `up_to: null` for the last one")
-        return None if node is None or node.tag == "tag:yaml.org,2002:null" else self._whole(tier, "up_to")
+    def _up_to(self, tier: Fields) -> int | None:
+        node = self.required(tier, "up_to", hint="write `up_to: null` for the last one")
+        return None if node is None or node.tag == "tag:yaml.org,2002:null" else self.whole(tier, "up_to")
 
-    def _price(self, tier: _Fields) -> int:
-        text = self._required_text(tier, "price")
+    def _price(self, tier: Fields) -> int:
+        text = self.required_text(tier, "price")
         if text is None:
             return 0
         node = tier.values["price"]
         if node.tag == "tag:yaml.org,2002:float":
-            self._refuse(
+            self.refuse(
                 node, f'price {text} is a YAML float, which other readers round; put it in quotes: price: "{text}"'
             )
         elif not _AMOUNT.fullmatch(text):
-            self._refuse(node, f'price {text!r} is not an amount of US dollars per unit, like "0.0000343"')
+            self.refuse(node, f'price {text!r} is not an amount of US dollars per unit, like "0.0000343"')
         else:
             try:
                 return nano_from_usd(text)
             except ValueError as error:
-                self._refuse(node, f"price {error}")
+                self.refuse(node, f"price {error}")
         return 0
-
-    # Nodes.
-
-    def _fields(self, node: yaml.Node | None, what: str, known: Sequence[str] | None = None) -> _Fields:
-        """The entries of a mapping; duplicate and unknown keys are problems."""
-        fields = _Fields(node, what)
-        if not isinstance(node, yaml.MappingNode):
-            self._refuse(node, f"{what} must be a mapping of keys to values")
-            fields.node = None
-            return fields
-        for key_node, value in node.value:
-            key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._refuse(key_node, f"a key of {what} must be a plain word")
-            elif key in fields.keys:
-                first = fields.keys[key].start_mark.line + 1
-                self._refuse(key_node, f"`{key}` is given twice in {what}, first on line {first}")
-            elif known is not None and key not in known:
-                self._refuse(key_node, f"unknown key `{key}` in {what}; {_choices(key, known)}")
-                fields.misspelt.update(difflib.get_close_matches(key, known, n=1))
-            else:
-                fields.keys[key] = key_node
-                fields.values[key] = value
-        return fields
-
-    def _required(self, fields: _Fields, key: str, hint: str = "") -> yaml.Node | None:
-        node = fields.values.get(key)
-        if node is None and fields.node is not None and key not in fields.misspelt:
-            self._refuse(fields.node, f"`{key}` of {fields.what} is missing" + (f"; {hint}" if hint else ""))
-        return node
-
-    def _required_text(self, fields: _Fields, key: str) -> str | None:
-        node = self._required(fields, key)
-        return None if node is None else self._scalar(node, key)
-
-    def _text(self, fields: _Fields, key: str) -> str | None:
-        node = fields.values.get(key)
-        return None if node is None else self._scalar(node, key)
-
-    def _whole(self, fields: _Fields, key: str) -> int | None:
-        text = self._text(fields, key)
-        if text is None:
-            return None
-        if not _WHOLE_NUMBER.fullmatch(text):
-            self._refuse(fields.values[key], f"{key} {text!r} is not a whole number like 1_000_000")
-            return None
-        return int(text)
-
-    def _scalar(self, node: yaml.Node, what: str) -> str | None:
-        if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
-            self._refuse(node, f"{what} must be a text, and not an empty one")
-            return None
-        return str(node.value)
-
-    def _items(self, node: yaml.Node, what: str) -> list[yaml.Node] | None:
-        if not isinstance(node, yaml.SequenceNode):
-            self._refuse(node, f"{what} must be a list")
-            return None
-        return list(node.value)
-
-
-def _choices(given: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"

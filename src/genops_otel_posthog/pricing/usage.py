@@ -188,5 +188,7 @@ def parse_usage_to_date(text: str, origin: str = "usage to date") -> dict[str, i
                 continue
             except ValueError as error:
                 reason = f"{meter}: {error}"
-        raise GenOpsConfigurationError(f"{origin}={text!r}: {reason}. Example: events=900000,feature_flag_requests=10")
+        raise GenOpsConfigurationError(
+            f"{origin}={text!r}: {reason} (write it like events=900000,feature_flag_requests=10)"
+        )
     return usage
