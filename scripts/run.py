@@ -30,8 +30,8 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 PYTEST_SUMMARY = re.compile(r"\d+ (passed|failed|errors?|skipped|deselected|xfailed|warnings?)\b.* in [\d.]+s")
 PYTEST_FOUND_NO_TEST = 5
 
-# OpenTelemetry's instrumentations ask for one exact release of each other, and some appear later than others. Named first
-# they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
+# OpenTelemetry's instrumentations ask for one exact release of each other, and some appear later than others. Named
+# first they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
 PACE_MAKERS = [f"opentelemetry-instrumentation-{name}" for name in ("flask", "redis", "requests", "threading")]
 
 DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint]"])
@@ -147,7 +147,10 @@ def existing(paths: list[str]) -> list[str]:
 
 def check_format(_: Session) -> None:
     """Everything is laid out as ruff would lay it out."""
-    run([DEVELOPMENT.script("ruff"), "format", "--check", "--quiet", "--diff", *existing(CHECKED)])
+    try:
+        run([DEVELOPMENT.script("ruff"), "format", "--check", *existing(CHECKED)])
+    except StepFailure as failure:
+        raise StepFailure(f"{failure}; `make format` lays them out") from None
 
 
 def lint(_: Session) -> None:
