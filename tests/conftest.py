@@ -9,11 +9,6 @@ from pathlib import Path
 import pytest
 from loopback_only import refuse_egress
 from opentelemetry import context
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 FOREIGN_SETTINGS = ("GENOPS_", "OTEL_", "POSTHOG_", "RUDDERSTACK_")
 
@@ -38,35 +33,6 @@ def empty_context() -> Iterator[None]:
     token = context.attach(context.Context())
     yield
     context.detach(token)
-
-
-@pytest.fixture
-def span_exporter() -> InMemorySpanExporter:
-    """The spans that ended, in order: ``span_exporter.get_finished_spans()``."""
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def tracer_provider(span_exporter: InMemorySpanExporter) -> Iterator[TracerProvider]:
-    """A tracer provider that is not made global; its spans are in ``span_exporter``."""
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(span_exporter))
-    yield provider
-    provider.shutdown()
-
-
-@pytest.fixture
-def metric_reader() -> InMemoryMetricReader:
-    """The metrics as they stand: ``metric_reader.get_metrics_data()``."""
-    return InMemoryMetricReader()
-
-
-@pytest.fixture
-def meter_provider(metric_reader: InMemoryMetricReader) -> Iterator[MeterProvider]:
-    """A meter provider that is not made global; its metrics are in ``metric_reader``."""
-    provider = MeterProvider([metric_reader], shutdown_on_exit=False)
-    yield provider
-    provider.shutdown()
 
 
 @pytest.fixture(scope="session")
