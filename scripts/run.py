@@ -34,7 +34,7 @@ PYTEST_FOUND_NO_TEST = 5
 # first they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
 PACE_MAKERS = [f"opentelemetry-instrumentation-{name}" for name in ("flask", "redis", "requests", "threading")]
 
-DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint]"])
+DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint,sdk-suite-core]"])
 OLDEST = Environment("oldest", ["--editable", ".[test]"], ROOT / "scripts" / "oldest-constraints.txt")
 DEMO = Environment("demo", [*PACE_MAKERS[:1], "--editable", ".[demo]"])
 SDK_SUITE = Environment("sdk-suite", [*PACE_MAKERS, "--editable", ".[sdk-suite]"])

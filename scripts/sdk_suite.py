@@ -93,6 +93,11 @@ class Outcomes:
         return cls(content["outcomes"], content["spans"])
 
     @property
+    def not_collected(self) -> list[str]:
+        """The files that could not be imported, so that none of their tests ran."""
+        return sorted(test for test in self.by_test if "::" not in test)
+
+    @property
     def passed(self) -> set[str]:
         """The ids of the tests that passed."""
         return {test for test, outcome in self.by_test.items() if outcome == "passed"}
@@ -141,7 +146,7 @@ class PytestRun:
         """Wait for the end and read what was recorded.
 
         Raises:
-            SuiteError: pytest did not get as far as writing its report.
+            SuiteError: pytest did not get as far as writing its report, or could not import all test files.
         """
         self.process.wait()
         if not self._report.exists():
@@ -149,7 +154,10 @@ class PytestRun:
             raise SuiteError(
                 f"pytest ended with code {self.process.returncode} and no report; the end of {self._log}:\n{tail}"
             )
-        return Outcomes.read(self._report)
+        outcomes = Outcomes.read(self._report)
+        if outcomes.not_collected:
+            raise SuiteError(f"not even collected: {', '.join(outcomes.not_collected)}; see {self._log}")
+        return outcomes
 
     def keep(self, path: Path) -> None:
         """Keep the report under ``path``, for a later time."""
@@ -207,9 +215,8 @@ def settled(tree: Path, suspects: set[str]) -> tuple[set[str], set[str]]:
     """
     failing = set(suspects)
     for _ in range(BEST_OF - 1):
-        nodes = [test for test in sorted(failing) if "::" in test]
-        if nodes:
-            with closing(PytestRun("again", tree, nodes, instrument=True)) as again:
+        if failing:
+            with closing(PytestRun("again", tree, sorted(failing), instrument=True)) as again:
                 failing -= again.result().passed
     return failing, suspects - failing
 
