@@ -39,6 +39,7 @@ class PostHogCall:
         touched_network: Whether the call waited for PostHog.
         amount_nano: Marginal cost so far, nano-USD.
         list_nano: The same at list price.
+        meter: The meter that the call is mainly counted by.
         units: Units so far, by meter.
         closed: Whether the call has ended. Tasks that the SDK started during the call go on seeing it in their context.
     """
@@ -55,6 +56,7 @@ class PostHogCall:
         "flag_requests",
         "identified",
         "list_nano",
+        "meter",
         "operation",
         "owner",
         "quota_limited",
@@ -80,6 +82,7 @@ class PostHogCall:
         self.touched_network = False
         self.amount_nano = 0
         self.list_nano = 0
+        self.meter: str | None = None
         self.units: dict[str, int] = {}
         self.closed = False
         self.started_ns = time_ns()
@@ -90,6 +93,8 @@ class PostHogCall:
         self.list_nano += price.list_nano
         if price.meter is not None:
             self.units[price.meter] = self.units.get(price.meter, 0) + price.units
+            if self.meter is None:
+                self.meter = price.meter
 
     def add_event(self, message: Mapping[str, Any], identified: bool, price: Price) -> None:
         """Adds an event that the SDK took."""
@@ -98,6 +103,7 @@ class PostHogCall:
             self.event_uuid = message["uuid"]
             self.distinct_id = message["distinct_id"]
             self.identified = identified
+            self.meter = price.meter or self.meter  # an event is what it is, even if it asked for flags first
         self.events += 1
         self.add_price(price)
 

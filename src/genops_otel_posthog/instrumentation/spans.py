@@ -3,6 +3,7 @@ tracer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,9 +27,6 @@ _EVENT_OPERATIONS = frozenset(
 )
 _FLAG_OPERATIONS = frozenset({semconv.OPERATION_EVALUATE_FLAG, semconv.OPERATION_EVALUATE_FLAGS})
 _CAPTURES = frozenset({semconv.OPERATION_CAPTURE, semconv.OPERATION_CAPTURE_AI})
-
-# The value of ``genops.cost.meter`` when a call used several meters: the one its operation is for.
-_FLAG_METER = "feature_flag_requests"
 
 
 def kind_of_span(call: PostHogCall) -> str:
@@ -81,14 +79,11 @@ def call_attributes(call: PostHogCall, constant: dict[str, Any], *, record_disti
 
 
 def _add_units(attributes: dict[str, Any], call: PostHogCall) -> None:
-    meter = next(iter(call.units), None)
-    if call.operation not in _EVENT_OPERATIONS and _FLAG_METER in call.units:
-        meter = _FLAG_METER
-    if meter is None:
+    if call.meter is None:
         attributes[semconv.GENOPS_COST_UNITS] = 0
     else:
-        attributes[semconv.GENOPS_COST_METER] = meter
-        attributes[semconv.GENOPS_COST_UNITS] = call.units[meter]
+        attributes[semconv.GENOPS_COST_METER] = call.meter
+        attributes[semconv.GENOPS_COST_UNITS] = call.units[call.meter]
 
 
 def _add_event(attributes: dict[str, Any], call: PostHogCall) -> None:
@@ -140,6 +135,19 @@ def flag_result_attributes(result: Any, call: PostHogCall) -> dict[str, Any]:
         semconv.FEATURE_FLAG_RESULT_VALUE: enabled,
         semconv.FEATURE_FLAG_RESULT_REASON: "targeting_match" if enabled else "default",
     }
+
+
+def flags_result_attributes(result: Any, _: PostHogCall) -> dict[str, Any]:
+    """How many flags an answer holds.
+
+    Args:
+        result: A snapshot of the SDK (``FeatureFlagEvaluations``), a response of the server, or a mapping of flags.
+    """
+    if isinstance(result, Mapping):
+        flags = result.get("flags", result.get("featureFlags", result))
+    else:
+        flags = getattr(result, "keys", None)
+    return {semconv.POSTHOG_FLAGS_COUNT: len(flags)} if isinstance(flags, Sized) else {}
 
 
 def host_attributes(host: object) -> dict[str, Any]:

@@ -113,11 +113,11 @@ class Telemetry:
         kwargs: dict[str, Any],
         result: Any,
         error: BaseException | None,
-        extra: Mapping[str, Any] | None = None,
+        result_attributes: Callable[[Any, PostHogCall], dict[str, Any]] | None = None,
     ) -> None:
         """Makes the span and the duration of a call that has returned or raised. Never raises."""
         try:
-            self._show(call, client, args, kwargs, result, error, extra)
+            self._show(call, client, args, kwargs, result, error, result_attributes)
         except Exception:
             _logger.exception("The span of a PostHog call could not be made; the call itself is not affected")
 
@@ -129,16 +129,16 @@ class Telemetry:
         kwargs: dict[str, Any],
         result: Any,
         error: BaseException | None,
-        extra: Mapping[str, Any] | None,
+        result_attributes: Callable[[Any, PostHogCall], dict[str, Any]] | None,
     ) -> None:
         span: Span | None = None
         ended_ns = time_ns()
         if kind_of_span(call) in self._spans:
             attributes = call_attributes(call, self._constant_for(client), record_distinct_id=self._record_distinct_id)
-            if extra:
-                attributes.update(extra)
             if error is not None:
                 attributes[semconv.ERROR_TYPE] = type(error).__qualname__
+            elif result_attributes is not None:
+                attributes.update(result_attributes(result, call))
             span = self._tracer.start_span(
                 span_name(call), call.context, span_kind(call), attributes, start_time=call.started_ns
             )

@@ -8,10 +8,13 @@ place of the caller in the SDK's deprecation warnings. They all pass through met
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genops_otel_posthog import semconv
+from genops_otel_posthog.instrumentation.call import PostHogCall
+from genops_otel_posthog.instrumentation.spans import flag_result_attributes, flags_result_attributes
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,14 @@ class WrappedCall:
         operation: ``posthog.operation.name``.
         target: Name of its first argument when that is what the call is about, else ``None``.
         properties: Whether it takes event properties, which may name an owner.
-        returns_flag: Whether it returns the SDK's result of one flag.
+        result_attributes: What its result says about the call, as span attributes.
     """
 
     method: str
     operation: str
     target: str | None = None
     properties: bool = False
-    returns_flag: bool = False
+    result_attributes: Callable[[Any, PostHogCall], dict[str, Any]] | None = None
 
     def target_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
         """What this call is about, as text; ``None`` when the arguments do not say."""
@@ -45,7 +48,9 @@ _SET = WrappedCall("set", semconv.OPERATION_SET)
 _SET_ONCE = WrappedCall("set_once", semconv.OPERATION_SET_ONCE)
 _ALIAS = WrappedCall("alias", semconv.OPERATION_ALIAS)
 _GROUP_IDENTIFY = WrappedCall("group_identify", semconv.OPERATION_GROUP_IDENTIFY)
-_EVALUATE_FLAGS = WrappedCall("evaluate_flags", semconv.OPERATION_EVALUATE_FLAGS)
+_EVALUATE_FLAGS = WrappedCall(
+    "evaluate_flags", semconv.OPERATION_EVALUATE_FLAGS, result_attributes=flags_result_attributes
+)
 _REMOTE_CONFIG = WrappedCall("get_remote_config_payload", semconv.OPERATION_REMOTE_CONFIG, target="key")
 
 #: Methods of ``posthog.client.Client``; a version of the SDK that lacks one simply has nothing to wrap.
@@ -56,9 +61,14 @@ CLIENT_CALLS: tuple[WrappedCall, ...] = (
     _SET_ONCE,
     _ALIAS,
     _GROUP_IDENTIFY,
-    WrappedCall("_get_feature_flag_result", semconv.OPERATION_EVALUATE_FLAG, target="key", returns_flag=True),
-    WrappedCall("get_all_flags_and_payloads", semconv.OPERATION_EVALUATE_FLAGS),
-    WrappedCall("get_flags_decision", semconv.OPERATION_EVALUATE_FLAGS),
+    WrappedCall(
+        "_get_feature_flag_result",
+        semconv.OPERATION_EVALUATE_FLAG,
+        target="key",
+        result_attributes=flag_result_attributes,
+    ),
+    replace(_EVALUATE_FLAGS, method="get_all_flags_and_payloads"),
+    replace(_EVALUATE_FLAGS, method="get_flags_decision"),
     _EVALUATE_FLAGS,
     _REMOTE_CONFIG,
     WrappedCall("load_feature_flags", semconv.OPERATION_LOAD_FLAG_DEFINITIONS),
@@ -69,7 +79,7 @@ ASYNC_CLIENT_CALLS: tuple[WrappedCall, ...] = (_CAPTURE, _SET, _SET_ONCE, _ALIAS
 
 #: Coroutine methods of the same class.
 ASYNC_CLIENT_COROUTINES: tuple[WrappedCall, ...] = (
-    WrappedCall("capture_immediate", semconv.OPERATION_CAPTURE, target="event", properties=True),
+    replace(_CAPTURE, method="capture_immediate"),
     _EVALUATE_FLAGS,
     _REMOTE_CONFIG,
 )

@@ -16,7 +16,6 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call, enter_call, leave_call
 from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
-from genops_otel_posthog.instrumentation.spans import flag_result_attributes
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 from genops_otel_posthog.instrumentation.wrapped_calls import WrappedCall
 
@@ -50,20 +49,6 @@ def _open(
         return None
 
 
-def _finish(
-    telemetry: Telemetry,
-    what: WrappedCall,
-    call: PostHogCall,
-    client: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    result: Any,
-    error: BaseException | None,
-) -> None:
-    extra = flag_result_attributes(result, call) if what.returns_flag and error is None else None
-    telemetry.finish_call(call, client, args, kwargs, result, error, extra)
-
-
 def wrap_method(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrapper:
     """The wrapper of a plain method."""
     accepts_legacy = what.method == "capture"
@@ -83,7 +68,7 @@ def wrap_method(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrap
             raise
         finally:
             leave_call(call, token)
-            _finish(telemetry, what, call, instance, args, kwargs, result, error)
+            telemetry.finish_call(call, instance, args, kwargs, result, error, what.result_attributes)
         return result
 
     return wrapper
@@ -105,7 +90,7 @@ def wrap_coroutine(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> W
             raise
         finally:
             leave_call(call, token)
-            _finish(telemetry, what, call, instance, args, kwargs, result, error)
+            telemetry.finish_call(call, instance, args, kwargs, result, error, what.result_attributes)
         return result
 
     return wrapper

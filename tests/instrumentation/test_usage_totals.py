@@ -1,0 +1,64 @@
+"""Totals: exact under threads, bounded in memory, and nobody else's after a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.instrumentation.usage_totals import MAX_SERIES, UsageTotals
+from genops_otel_posthog.pricing.pricer import Price
+
+ONE_EVENT = Price(50_000, 50_000, "events", 1, (("events", 1, 50_000),), ())
+
+
+def test_threads_lose_no_unit():
+    totals = UsageTotals(["team"])
+    owners = [Attribution(team=f"team-{number}") for number in range(8)]
+
+    def work(owner: Attribution) -> None:
+        for _ in range(2_000):
+            totals.add(owner, ONE_EVENT)
+
+    threads = [threading.Thread(target=work, args=(owner,)) for owner in owners for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert totals.by_meter() == {"events": (32_000, 32_000 * 50_000)}
+    assert {units for _, _, units, _ in totals.snapshot()} == {4_000}
+
+
+def test_what_does_not_fit_is_one_named_series_and_the_total_stays_exact():
+    totals = UsageTotals(["customer_id"])
+    for number in range(MAX_SERIES + 500):
+        totals.add(Attribution(customer_id=f"c{number}"), ONE_EVENT)
+    series = totals.snapshot()
+    assert len(series) == MAX_SERIES + 1
+    overflow = [(labels, units) for labels, _, units, _ in series if "genops.overflow" in labels]
+    assert overflow == [({"genops.provider": "posthog", "genops.overflow": True}, 500)]
+    assert totals.by_meter()["events"] == (MAX_SERIES + 500, (MAX_SERIES + 500) * 50_000)
+
+
+def test_labels_that_are_not_asked_for_do_not_split_series():
+    totals = UsageTotals(["team"])
+    for number in range(5_000):
+        totals.add(Attribution(team="checkout", customer_id=f"c{number}"), ONE_EVENT)
+    assert len(totals.snapshot()) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_starts_at_zero_even_if_the_lock_was_held():
+    totals = UsageTotals([])
+    totals.add(Attribution(), ONE_EVENT)
+    with totals._lock:
+        child = os.fork()
+        if child == 0:
+            totals.add(Attribution(), ONE_EVENT)
+            os._exit(0 if totals.by_meter() == {"events": (1, 50_000)} else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert totals.by_meter() == {"events": (1, 50_000)}
