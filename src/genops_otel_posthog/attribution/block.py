@@ -1,0 +1,315 @@
+"""``governance(...)``: the block, or the function, whose PostHog calls have an owner."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from opentelemetry import baggage as w3c_baggage
+from opentelemetry.context import Context, attach, create_key, detach, get_current, set_value
+from typing_extensions import Self
+
+from genops_otel_posthog.attribution.clean import warn_once
+from genops_otel_posthog.attribution.owner import FIELDS, NOBODY, Attribution, FieldValue
+from genops_otel_posthog.errors import GenOpsValidationError
+from genops_otel_posthog.settings import BAGGAGE_FIELDS, Settings
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_CONTEXT_KEY = create_key("genops-attribution")
+
+
+def attribution_in(context: Context | None = None) -> Attribution:
+    """The attribution that :class:`governance` blocks gave, :data:`NOBODY` outside of any.
+
+    Args:
+        context: The OpenTelemetry context to look in; the current one when not given.
+    """
+    found = (get_current() if context is None else context).get(_CONTEXT_KEY, NOBODY)
+    return cast("Attribution", found)  # nobody else can write under this key
+
+
+class governance(AbstractContextManager["governance"], AbstractAsyncContextManager["governance"]):
+    """Names the owner of every PostHog call inside a block or a function.
+
+    Usable as ``with``, ``async with`` and as a decorator of functions, coroutine functions, generators and asynchronous
+    generators. Blocks nest: the inner one wins field by field, and tags add up. One instance may serve any number of
+    blocks, threads and tasks at the same time.
+
+    Inside a generator, prefer the decorator: it applies to the generator's own steps only, whereas a ``with`` block
+    around a ``yield`` is also seen by the code that consumes the generator. That is what a ``@contextmanager`` wants,
+    so there the block belongs inside.
+
+    Args:
+        team: See :class:`Attribution`, also for the other fields.
+        baggage: Also write this block's attribution to W3C baggage, which OpenTelemetry's propagators send with
+            outgoing requests: the named fields (``tags`` among them), ``True`` for the usual ones (team, project,
+            customer, cost centre, feature), ``False`` for none. ``None`` follows ``GENOPS_BAGGAGE_OUT``.
+
+    Raises:
+        GenOpsValidationError: ``baggage`` names a field that does not exist.
+
+    Example:
+        >>> with governance(team="checkout", customer_id="acme"):
+        ...     attribution_in().team
+        'checkout'
+    """
+
+    def __init__(
+        self,
+        *,
+        team: FieldValue = None,
+        project: FieldValue = None,
+        environment: FieldValue = None,
+        customer_id: FieldValue = None,
+        cost_center: FieldValue = None,
+        feature: FieldValue = None,
+        user_id: FieldValue = None,
+        workspace_id: FieldValue = None,
+        organization_id: FieldValue = None,
+        session_id: FieldValue = None,
+        tags: Mapping[str, object] | None = None,
+        baggage: bool | Collection[str] | None = None,
+    ) -> None:
+        self._attribution = Attribution(
+            team=team,
+            project=project,
+            environment=environment,
+            customer_id=customer_id,
+            cost_center=cost_center,
+            feature=feature,
+            user_id=user_id,
+            workspace_id=workspace_id,
+            organization_id=organization_id,
+            session_id=session_id,
+            tags=tags,
+        )
+        self._baggage = None if baggage is None else _baggage_fields(baggage)
+        self._merged = (NOBODY, self._attribution)
+
+    def _context_over(self, outer: Context) -> Context:
+        """The context of the block inside ``outer``."""
+        surrounding = attribution_in(outer)
+        # A block that is entered over and over usually stands in the same surroundings.
+        base, merged = self._merged
+        if base is not surrounding:
+            merged = self._attribution.over(surrounding)
+            self._merged = (surrounding, merged)
+        context = set_value(_CONTEXT_KEY, merged, outer)
+        fields = _baggage_out() if self._baggage is None else self._baggage
+        if fields:
+            for name, value in self._attribution.select(fields).items():
+                context = w3c_baggage.set_baggage(name, value, context)
+        return context
+
+    def __enter__(self) -> Self:
+        below = _entered.get()
+        if below is not None and below.gone:
+            below = None
+        entry = _Entry(self, below)
+        entry.context_token = attach(self._context_over(get_current()))
+        entry.entry_token = _entered.set(entry)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entry = _entered.get()
+        while entry is not None and (entry.block is not self or entry.left):
+            entry = entry.below
+        if entry is None:
+            _warn_of_foreign_exit()
+            return
+        entry.left = True
+        _take_off_what_was_left()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def __call__(self, function: _F) -> _F:
+        """Makes every run of ``function`` a block of this attribution.
+
+        Raises:
+            TypeError: It is not a function but a class, a ``staticmethod``, a ``classmethod`` or a ``property``.
+        """
+        if isinstance(function, (type, staticmethod, classmethod, property)) or not callable(function):
+            raise TypeError(
+                f"@governance(...) decorates functions and methods, not {function!r}; "
+                "written below @staticmethod, @classmethod or @property it finds the function"
+            )
+        if inspect.isasyncgenfunction(function):
+            governed: Callable[..., Any] = self._govern_async_generator(function)
+        elif inspect.iscoroutinefunction(function):
+            governed = self._govern_coroutine(function)
+        elif inspect.isgeneratorfunction(function):
+            governed = self._govern_generator(function)
+        else:
+            governed = self._govern_function(function)
+        return functools.wraps(function)(governed)  # type: ignore[return-value]  # wraps keeps the signature
+
+    def _govern_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def governed(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return governed
+
+    def _govern_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def governed(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await function(*args, **kwargs)
+
+        return governed
+
+    def _govern_generator(self, function: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+        def governed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            generator = function(*args, **kwargs)
+            steps = _Steps(self)
+            step: Callable[[Any], Any] = generator.send
+            value: Any = None
+            while True:
+                token = steps.begin()
+                try:
+                    item = step(value)
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    value = None  # what the consumer threw must not live on in this frame, which its traceback holds
+                    steps.end(token)
+                try:
+                    value = yield item
+                    step = generator.send
+                except BaseException as error:  # what the consumer throws, GeneratorExit included, is the generator's
+                    value = error
+                    step = generator.throw
+
+        return governed
+
+    def _govern_async_generator(self, function: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+        async def governed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            generator = function(*args, **kwargs)
+            steps = _Steps(self)
+            step: Callable[[Any], Any] = generator.asend
+            value: Any = None
+            while True:
+                token = steps.begin()
+                try:
+                    item = await step(value)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    value = None  # as above
+                    steps.end(token)
+                try:
+                    value = yield item
+                    step = generator.asend
+                except BaseException as error:  # as above
+                    value = error
+                    step = generator.athrow
+
+        return governed
+
+
+class _Steps:
+    """The context in which the steps of one generator run.
+
+    A generator that opens a span around a ``yield`` has that span in its next step again; its consumer never sees it.
+    """
+
+    __slots__ = ("_block", "_given", "_kept")
+
+    def __init__(self, block: governance) -> None:
+        self._block = block
+        self._given: Context | None = None
+        self._kept: Context | None = None
+
+    def begin(self) -> Token[Context]:
+        if self._kept is not None:
+            return attach(self._kept)
+        self._given = self._block._context_over(get_current())
+        return attach(self._given)
+
+    def end(self, token: Token[Context]) -> None:
+        left = get_current()
+        self._kept = None if left is self._given else left
+        detach(token)
+
+
+class _Entry:
+    """One entering of a block, from ``__enter__`` to ``__exit__``.
+
+    Entries stand on each other. The context of a task or of ``copy_context()`` begins with the entries of the one it
+    was copied from, which it must leave alone: there alone can they be taken off.
+    """
+
+    __slots__ = ("below", "block", "context_token", "entry_token", "gone", "left")
+
+    context_token: Token[Context]
+    entry_token: Token[_Entry | None]
+
+    def __init__(self, block: governance, below: _Entry | None) -> None:
+        self.block = block
+        self.below = below
+        self.left = False
+        self.gone = False
+
+
+_entered: ContextVar[_Entry | None] = ContextVar("genops_governance_entered", default=None)
+
+
+def _take_off_what_was_left() -> None:
+    """Restores the context from before the topmost entries that have been left.
+
+    An entry that is left while a later one stands on it (a generator's block that ends inside its consumer's) waits for
+    that one, because restoring the context from before it would end the later one as well.
+    """
+    entry = _entered.get()
+    while entry is not None and entry.left and not entry.gone:
+        try:
+            _entered.reset(entry.entry_token)
+        except ValueError:  # entered in the context that this one was copied from
+            entry.left = False
+            _warn_of_foreign_exit()
+            return
+        detach(entry.context_token)
+        entry.gone = True
+        below = entry.below
+        # A copied context may hold the entry for long; it needs neither the contexts before it nor the entries below.
+        entry.below = None
+        del entry.context_token, entry.entry_token
+        entry = below
+
+
+def _warn_of_foreign_exit() -> None:
+    warn_once(
+        "blocks",
+        "Attribution: a governance block was left in another thread, task or context than it was entered in; where it "
+        "was entered it stays in force. Leave it where it was entered; on a generator, use governance as a decorator",
+    )
+
+
+def _baggage_fields(given: bool | Collection[str]) -> frozenset[str]:
+    if isinstance(given, bool):
+        return frozenset(BAGGAGE_FIELDS) if given else frozenset()
+    fields = frozenset((given,) if isinstance(given, str) else given)
+    unknown = sorted(fields - {*FIELDS, "tags"})
+    if unknown:
+        raise GenOpsValidationError(
+            f"governance(baggage=…): {', '.join(unknown)} is not a field; the fields are {', '.join(FIELDS)} and tags"
+        )
+    return fields
+
+
+@functools.lru_cache(maxsize=1)
+def _baggage_out() -> frozenset[str]:
+    return Settings.from_environ(strict=False).baggage_out

@@ -1,0 +1,128 @@
+"""The environment, read into one frozen object."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.settings.values import BAGGAGE_FIELDS, warn_once
+from genops_otel_posthog.settings.variables import (
+    ANNOUNCED,
+    DEFAULT_HOST,
+    DEFAULT_PRICE_BOOK,
+    METRIC_LABELS,
+    SPAN_KINDS,
+    VARIABLES,
+    Variable,
+)
+from genops_otel_posthog.version import __version__
+
+_PREFIX = "GENOPS_"
+_KNOWN = frozenset(variable.name for variable in VARIABLES) | ANNOUNCED.keys()
+_LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, and the documented default where it says nothing.
+
+    Attributes are named by :data:`VARIABLES`, which also gives their meaning; ``None`` means "not given".
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    host: str = DEFAULT_HOST
+    enabled: bool | None = None
+    team: str | None = None
+    project: str | None = None
+    environment: str | None = None
+    customer_id: str | None = None
+    cost_center: str | None = None
+    feature: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    price_book: str = DEFAULT_PRICE_BOOK
+    pricing_mode: str = "metered"
+    usage_to_date: str | None = None
+    group_analytics: bool = False
+    governance_policy: str = "advisory"
+    event_properties: str = "auto"
+    spans: frozenset[str] = frozenset(SPAN_KINDS)
+    metric_labels: frozenset[str] = frozenset(METRIC_LABELS)
+    baggage_in: frozenset[str] = frozenset(BAGGAGE_FIELDS)
+    baggage_out: frozenset[str] = frozenset()
+    record_distinct_id: bool = False
+
+    @property
+    def sends_to_posthog(self) -> bool:
+        """Whether to send: what ``POSTHOG_ENABLE`` says, and when it says nothing, whether there is a key."""
+        return self.api_key is not None if self.enabled is None else self.enabled
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None, *, strict: bool = True) -> Settings:
+        """Reads the environment.
+
+        Args:
+            environ: The environment; ``os.environ`` when not given. A blank value means "not given".
+            strict: Raise on bad values. Otherwise each is logged once and the default stands.
+
+        Raises:
+            GenOpsConfigurationError: ``strict`` and at least one value is bad; the message names all, one per line.
+        """
+        environ = os.environ if environ is None else environ
+        _remark_on_names(environ)
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for variable in VARIABLES:
+            given = environ.get(variable.name, "").strip()
+            if not given:
+                continue
+            try:
+                values[variable.field] = variable.parse(given)
+            except ValueError as error:
+                problem = _problem(variable, given, error)
+                problems.append(problem)
+                if not strict:
+                    default = variable.default.replace("`", "")
+                    stands = "it counts as not given" if default == "–" else f"the default, {default}, stands"
+                    warn_once("settings", f"{problem}. Until it is corrected, {stands}.")
+        if problems and strict:
+            raise GenOpsConfigurationError("\n".join(problems))
+        settings = cls(**values)
+        if settings.enabled and settings.api_key is None:
+            warn_once("the key", "POSTHOG_ENABLE is true, but there is no key to send with. Set POSTHOG_API_KEY=phc_…")
+        return settings
+
+
+def _problem(variable: Variable, given: str, error: ValueError) -> str:
+    # What holds an @ may be a URL with a password or somebody's address.
+    unfit_to_show = variable.secret or "@" in given
+    shown = variable.name if unfit_to_show else f"{variable.name}={given[:_LONGEST_SHOWN]!r}"
+    return f"{shown} cannot be used: {error}; for example {variable.name}={variable.example}"
+
+
+def _remark_on_names(environ: Mapping[str, str]) -> None:
+    """Says, once each, which variables are not acted on. Their values are not repeated: nobody knows what they are."""
+    for name in environ:
+        if not environ[name].strip():
+            continue
+        if name in ANNOUNCED:
+            # Another program may well read POSTHOG_… and RUDDERSTACK_… variables, so theirs is no warning.
+            level = logging.WARNING if name.startswith(_PREFIX) else logging.INFO
+            warn_once(
+                "variables that are announced",
+                f"{name} is not acted on by this version of genops-otel-posthog ({__version__}): "
+                f"it is announced for a later one. {ANNOUNCED[name]}",
+                level,
+            )
+        elif name.startswith(_PREFIX) and name not in _KNOWN:
+            warn_once("variables that are unknown", f"{name} is not a variable of genops-otel-posthog{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    known = {variable.removeprefix(_PREFIX): variable for variable in sorted(_KNOWN) if variable.startswith(_PREFIX)}
+    close = difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1)
+    return f"; did you mean {known[close[0]]}?" if close else " and is ignored"
