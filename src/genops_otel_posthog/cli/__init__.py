@@ -37,6 +37,9 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
     {
         "cost": Subcommand("genops_otel_posthog.cli.cost:cost", "What PostHog costs: estimate, forecast, compare."),
+        "demo": Subcommand(
+            "genops_otel_posthog.cli.demo:demo", "See it on this machine: an example shop and what it costs.", "demo"
+        ),
         "dev": Subcommand("genops_otel_posthog.cli.dev:dev", "Run a local PostHog and OTLP receiver.", "receiver"),
     }
 )
