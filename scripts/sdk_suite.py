@@ -71,8 +71,8 @@ CORE = (
     "test_request.py",
 )
 
-# (tests that pass without the instrumentor, spans made with it), at least. Fewer mean that the suite or the instrumentor
-# was not really there. With posthog 7.91.1 the whole suite passes 5,811 tests, the core 1,681 with some 6,000 spans.
+# (tests that pass without the instrumentor, spans made with it), at least. Fewer mean that the suite or the
+# instrumentor was not really there. With posthog 7.91.1 the whole passes 5,811 tests, the core 1,679 with 6,300 spans.
 AT_LEAST = {"whole": (5_000, 5_000), "core": (1_500, 3_000), "files": (1, 1)}
 
 HARNESS = ("sdk_suite", "sdk_suite_plugin", "loopback_only")
@@ -89,14 +89,36 @@ class Outcomes:
 
     @classmethod
     def read(cls, report: Path) -> Outcomes:
-        """Read a report of the plugin."""
+        """Read a report of the plugin, or what ``write`` wrote."""
         content = json.loads(report.read_text(encoding="utf-8"))
         return cls(content["outcomes"], content["spans"])
+
+    def write(self, path: Path) -> None:
+        """Keep it for a later time; the file is there as a whole or not at all."""
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"outcomes": self.by_test, "spans": self.spans}), encoding="utf-8")
+        partial.replace(path)
+
+    def steadied(self, tree: Path, suspects: set[str], *, instrument: bool) -> Outcomes:
+        """The same after the suspects have run again, alone: on a busy machine a test that waits may fail once."""
+        by_test = dict(self.by_test)
+        for _ in range(BEST_OF - 1):
+            if suspects:
+                with closing(PytestRun("again", tree, sorted(suspects), instrument=instrument)) as again:
+                    passed_now = again.result().passed
+                by_test.update(dict.fromkeys(passed_now, "passed"))
+                suspects = suspects - passed_now
+        return Outcomes(by_test, self.spans)
 
     @property
     def not_collected(self) -> list[str]:
         """The files that could not be imported, so that none of their tests ran."""
         return sorted(test for test in self.by_test if "::" not in test)
+
+    @property
+    def failed(self) -> set[str]:
+        """The ids of the tests that failed."""
+        return {test for test, outcome in self.by_test.items() if outcome in {"failed", "error"}}
 
     @property
     def passed(self) -> set[str]:
@@ -160,10 +182,6 @@ class PytestRun:
             raise SuiteError(f"not even collected: {', '.join(outcomes.not_collected)}; see {self._log}")
         return outcomes
 
-    def keep(self, path: Path) -> None:
-        """Keep the report under ``path``, for a later time."""
-        self._report.replace(path)
-
     def close(self) -> None:
         """End the process if it still runs and remove the report, but not the log."""
         self.process.kill()
@@ -193,33 +211,16 @@ def both_runs(tree: Path, tests: list[str], *, fresh: bool) -> tuple[Outcomes, O
     """The suite without and with the instrumentor, side by side; the first is not repeated where it is known."""
     baseline = WORKPLACE / f"{baseline_key(tests)}.json"
     known = baseline.exists() and not fresh
-    print(
-        f"  without the instrumentor: {'known from an earlier run' if known else 'running'}; with it: running",
-        flush=True,
-    )
+    print(f"  without the instrumentor: {'known from earlier' if known else 'running'}; with it: running", flush=True)
     with ExitStack() as running:
         under = running.enter_context(closing(PytestRun("with", tree, tests, instrument=True)))
         if not known:
-            without = running.enter_context(closing(PytestRun("without", tree, tests, instrument=False)))
-            wait_aloud(without.process)
-            without.result()
-            without.keep(baseline)
+            alone = running.enter_context(closing(PytestRun("without", tree, tests, instrument=False)))
+            wait_aloud(alone.process)
+            outcomes = alone.result()
+            outcomes.steadied(tree, outcomes.failed, instrument=False).write(baseline)
         wait_aloud(under.process)
         return Outcomes.read(baseline), under.result()
-
-
-def settled(tree: Path, suspects: set[str]) -> tuple[set[str], set[str]]:
-    """Run the suspects again, alone: on a busy machine a test that waits for a timer may fail once.
-
-    Returns:
-        The tests that never pass, and the ones that pass now.
-    """
-    failing = set(suspects)
-    for _ in range(BEST_OF - 1):
-        if failing:
-            with closing(PytestRun("again", tree, sorted(failing), instrument=True)) as again:
-                failing -= again.result().passed
-    return failing, suspects - failing
 
 
 def arguments() -> argparse.Namespace:
@@ -250,26 +251,32 @@ def main() -> int:
         f"PostHog's own tests, posthog {version('posthog')}, Python {sys.version.split()[0]}, {scope} suite", flush=True
     )
     try:
-        without, under = both_runs(tree, tests, fresh=options.fresh)
-        failing, unsteady = settled(tree, without.passed - under.passed)
+        without, first = both_runs(tree, tests, fresh=options.fresh)
+        under = first.steadied(tree, without.passed - first.passed, instrument=True)
     except SuiteError as error:
         print(error, file=sys.stderr)
         return 1
-    least_passed, least_spans = AT_LEAST[scope]
-    meaningful = len(without.passed) >= least_passed and under.spans >= least_spans
+    return compare(without, first, under, *AT_LEAST[scope])
+
+
+def compare(without: Outcomes, first: Outcomes, under: Outcomes, least_passed: int, least_spans: int) -> int:
+    """Print what the runs found and return the exit code; ``first`` is ``under`` before its suspects ran again."""
+    failing = without.passed - under.passed
+    unsteady = under.passed - first.passed
     others = Counter(outcome for outcome in without.by_test.values() if outcome != "passed")
     print(f"  passed without the instrumentor  {len(without.passed):>7,}  (at least {least_passed:,})")
-    print(f"  passed with the instrumentor     {len(without.passed) - len(failing):>7,}")
+    print(f"  passed with the instrumentor     {len(under.passed):>7,}")
     print(f"  newly failing                    {len(failing):>7,}")
     print(f"  passed only when run again       {len(unsteady):>7,}")
-    print(f"  not passing by themselves        {others.total():>7,}  {dict(others) or ''}")
+    print(f"  not passing by themselves        {others.total():>7,}  {dict(others) or ''}".rstrip())
     print(f"  spans made                       {under.spans:>7,}  (at least {least_spans:,})")
-    for test in sorted(unsteady):
-        print(f"  unsteady: {test}")
     if failing or unsteady:
         print(f"  the output is in {WORKPLACE.relative_to(ROOT)}/last-run-*.log")
+    for test in sorted(unsteady):
+        print(f"  passed only when run again: {test}")
     for test in sorted(failing):
         print(f"  newly failing: {test} ({under.by_test.get(test, 'not run')})")
+    meaningful = len(without.passed) >= least_passed and under.spans >= least_spans
     if not meaningful:
         print(
             "  too few tests or spans: the suite or the instrumentor was not really there, so this run proves nothing"
