@@ -1,0 +1,172 @@
+"""The demonstration from start to end: receiver, shop, visitors, goodbye, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from importlib.metadata import entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+from genops_otel_posthog.demo.backends import USAGE_TO_DATE, Backends, shop_command, shop_environment
+from genops_otel_posthog.demo.evidence import read_figures
+from genops_otel_posthog.demo.figures import Figures
+from genops_otel_posthog.demo.shop_process import free_port, running_shop, terminated_like_interrupted
+from genops_otel_posthog.demo.traffic import Traffic, plan_journeys, send_journeys
+from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.pricing.usage import parse_usage_to_date
+from genops_otel_posthog.receiver.server import LocalReceiver
+from genops_otel_posthog.settings import DEFAULT_PRICE_BOOK
+
+SHOP = Path(__file__).with_name("shop.py")
+FLAGS = Path(__file__).with_name("flags.json")
+
+_NEEDED = (
+    "flask",
+    "posthog",
+    "starlette",
+    "uvicorn",
+    "opentelemetry.distro",
+    "opentelemetry.exporter.otlp.proto.http",
+    "opentelemetry.instrumentation.flask",
+    "opentelemetry.proto",
+)
+_OLDEST_SDK = (7, 42)
+"""The package works with older ones; the shop is written for today's."""
+
+
+class Screen(Protocol):
+    """Tells what is going on while it goes on."""
+
+    def doing(self, what: str) -> AbstractContextManager[object]:
+        """Something that takes a moment has begun; it lasts as long as the block."""
+        ...
+
+    def counting(self, what: str, total: int) -> AbstractContextManager[Callable[[], object]]:
+        """The same for something that has steps; the block calls what it is given after each."""
+        ...
+
+    def done(self, what: str, detail: str) -> None:
+        """Something has ended well."""
+        ...
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What was done and what came of it.
+
+    Attributes:
+        backends: Where things went.
+        traffic: The requests.
+        figures: What arrived at the local receiver; ``None`` when nothing was to go there.
+        seconds: How long it took.
+        log: What the shop wrote.
+    """
+
+    backends: Backends
+    traffic: Traffic
+    figures: Figures | None
+    seconds: float
+    log: str
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be; empty when all is well."""
+        return () if self.figures is None else self.figures.problems
+
+
+def run_demonstration(
+    environ: Mapping[str, str], backends: Backends, screen: Screen, *, requests: int = 360, seed: int = 1
+) -> Demonstration:
+    """Runs the shop, visits it, stops it and reads what arrived.
+
+    Args:
+        environ: The surrounding environment.
+        backends: Where the shop's events and telemetry go.
+        screen: Is told how it goes.
+        requests: How many requests to send.
+        seed: Decides which.
+
+    Raises:
+        GenOpsConfigurationError: a package is missing.
+        GenOpsError: the shop could not be started, visited or stopped; the message ends with its log.
+    """
+    check_installation()
+    started = perf_counter()
+    with ExitStack() as stack:
+        stack.enter_context(terminated_like_interrupted())
+        receiver = None
+        url = ""
+        if backends.events_are_local or backends.telemetry_is_local:
+            with screen.doing("starting the local receiver"):
+                receiver = stack.enter_context(LocalReceiver(flags=FLAGS))
+                url = receiver.url
+            screen.done("local receiver", f"{url}  {_role(backends)}")
+        port = free_port()
+        environment = shop_environment(environ, backends, url, port)
+        with screen.doing("starting the shop under opentelemetry-instrument"):
+            began = perf_counter()
+            shop = stack.enter_context(running_shop(shop_command(SHOP), environment, port))
+        screen.done("example shop", f"opentelemetry-instrument python {SHOP.name}  ({perf_counter() - began:.1f} s)")
+        journeys = plan_journeys(seed, requests)
+        with screen.counting("visiting the shop", requests) as count:
+            traffic = send_journeys(journeys, port, on_answer=count)
+        screen.done(f"{traffic.requests} requests", f"by {len(journeys)} visitors in {traffic.seconds:.1f} s")
+        with screen.doing("stopping the shop, which delivers what it holds"):
+            shop.stop()
+        screen.done("shop stopped", "all telemetry and events delivered")
+        figures = None
+        if receiver is not None:
+            with screen.doing("adding up"):
+                figures = read_figures(
+                    receiver,
+                    parse_usage_to_date(USAGE_TO_DATE),
+                    DEFAULT_PRICE_BOOK,
+                    requests=traffic.requests,
+                    telemetry=backends.telemetry_is_local,
+                    events=backends.events_are_local,
+                )
+        return Demonstration(backends, traffic, figures, perf_counter() - started, shop.log())
+
+
+def check_installation() -> None:
+    """Sees that the shop can run and that ``opentelemetry-instrument`` will find the instrumentor.
+
+    Raises:
+        GenOpsConfigurationError: something is missing; the message has the command that installs it.
+    """
+    missing = [name for name in _NEEDED if not _is_installed(name)]
+    if missing:
+        raise GenOpsConfigurationError(
+            f"the demo needs {', '.join(missing)}; install it with: pip install 'genops-otel-posthog[demo]'"
+        )
+    sdk = version("posthog")
+    if tuple(map(int, sdk.split(".")[:2])) < _OLDEST_SDK:
+        oldest = ".".join(map(str, _OLDEST_SDK))
+        raise GenOpsConfigurationError(
+            f"the demo's shop needs posthog {oldest} or newer, and {sdk} is installed; "
+            "update it with: pip install --upgrade posthog"
+        )
+    if not entry_points(group="opentelemetry_instrumentor", name="posthog"):
+        raise GenOpsConfigurationError(
+            "opentelemetry-instrument cannot find this package, because it is not installed but only on the path; "
+            "install it with: pip install -e '.[demo]'"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # a parent package is missing
+        return False
+
+
+def _role(backends: Backends) -> str:
+    if not backends.telemetry_is_local:
+        return "stands for PostHog"
+    if not backends.events_are_local:
+        return "stands for your tracing backend"
+    return "stands for PostHog and for your tracing backend"

@@ -1,0 +1,179 @@
+"""The report on paper and as data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from genops_otel_posthog.demo.backends import Backends
+from genops_otel_posthog.demo.figures import Call, CostLine, Figures, FlagLine, MeterLine, Spans
+from genops_otel_posthog.demo.report import as_document, print_report
+from genops_otel_posthog.demo.run import Demonstration
+from genops_otel_posthog.demo.traffic import Traffic
+
+BOTH = ("events", "identified_events")
+CHILDREN = (
+    Call("evaluate_flags", "client", 2_100_000, "growth", "acme", ("feature_flag_requests",), 100_000, ()),
+    Call("capture user_signed_up", "producer", 300_000, "growth", "acme", BOTH, 248_000, ()),
+    Call("evaluate_flag new-navigation", "internal", 40_000, "growth", "acme", (), 0, ()),
+)
+SPANS = Spans(
+    trace=Call("POST /signup", "server", 8_200_000, "", "", (), None, CHILDREN),
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+    requests=2,
+    calls=3,
+    costs=(
+        CostLine("checkout", "payments", BOTH, 1, 1, 1, 0, 248_000),
+        CostLine("growth", "onboarding", BOTH, 1, 1, 0, 248_000, 248_000),
+        CostLine("growth", "onboarding", ("feature_flag_requests",), 1, 10, 0, 100_000, 1_000_000),
+    ),
+    customers=(("acme", 348_000, 1_248_000), ("globex", 0, 248_000)),
+    amount_nano=348_000,
+    price_book="posthog-2026-07-22",
+)
+FIGURES = Figures(
+    spans=SPANS,
+    flags=(FlagLine("local", 1, 0), FlagLine("remote", 10, 10), FlagLine("not_modified", 3, 0)),
+    meters=(
+        MeterLine("events", 2, 2, 2, 50_000, 50_000),
+        MeterLine("identified_events", 2, 2, 2, 198_000, 198_000),
+        MeterLine("feature_flag_requests", 10, 10, 10, 100_000, 100_000),
+    ),
+    events=2,
+    lost_events=0,
+    unseen_events=0,
+    requests=2,
+    telemetry=True,
+)
+DEMONSTRATION = Demonstration(Backends(), Traffic(2, Counter({200: 1, 201: 1}), 0.5), FIGURES, 6.25, "")
+
+
+def printed(demonstration: Demonstration = DEMONSTRATION, width: int = 80) -> list[str]:
+    paper = StringIO()
+    print_report(demonstration, Console(file=paper, width=width, highlight=False))
+    return paper.getvalue().splitlines()
+
+
+def with_figures(figures: Figures) -> Demonstration:
+    return replace(DEMONSTRATION, figures=figures)
+
+
+def line_with(text: str, lines: list[str]) -> str:
+    found = [line for line in lines if text in line]
+    assert len(found) == 1, lines
+    return found[0]
+
+
+def test_tables_fit_a_terminal_of_80_columns() -> None:
+    assert not [line for line in printed() if "…" in line.replace("trace 0af76519…", "")]
+
+
+def test_calls_stand_inside_their_request_with_duration_meter_and_cost() -> None:
+    lines = printed()
+
+    assert line_with("POST /signup", lines).split() == ["POST", "/signup", "server", "8.2"]
+    assert line_with("├─ evaluate_flags", lines).split()[2:] == ["client", "feature_flag_requests", "2.1", "0.000100"]
+    assert "events + identified" in line_with("├─ capture user_signed_up", lines)
+    assert "not billed" in line_with("└─ evaluate_flag new-navigation", lines)
+
+
+def test_the_trace_is_headed_by_its_owner() -> None:
+    assert "team growth, customer acme" in line_with("One request as a trace", printed())
+
+
+def test_costs_stand_beside_their_owner_with_the_list_price() -> None:
+    assert line_with("checkout / payments", printed()).split()[-4:] == ["1", "1", "0.000000", "0.000248"]
+
+
+def test_an_owner_is_named_once() -> None:
+    assert line_with("growth / onboarding", printed())
+
+
+def test_costs_that_nobody_owns_are_said_to_be_nobody_s() -> None:
+    costs = (CostLine("", "", ("events",), 1, 1, 0, 50_000, 50_000),)
+
+    assert line_with("nobody", printed(with_figures(replace(FIGURES, spans=replace(SPANS, costs=costs)))))
+
+
+def test_flags_that_cost_nothing_stand_beside_those_that_do() -> None:
+    lines = printed()
+
+    assert line_with("answered in the process", lines).split()[-2:] == ["1", "0"]
+    assert line_with("asked PostHog", lines).split()[-2:] == ["10", "10"]
+    assert line_with("definitions unchanged (304)", lines).split()[-2:] == ["3", "0"]
+
+
+def test_witnesses_that_agree_are_marked_equal_and_the_verdict_says_so() -> None:
+    lines = printed()
+
+    assert line_with("identified_events", lines).split()[1:] == ["2", "2", "2", "0.000198", "0.000198", "="]
+    assert line_with("The estimate is the bill", lines)
+
+
+def test_witnesses_that_differ_are_marked_and_the_problem_replaces_the_verdict() -> None:
+    lines = printed(with_figures(replace(FIGURES, meters=(FIGURES.meters[0]._replace(billed_units=3),), lost_events=2)))
+
+    assert line_with("≠", lines)
+    assert line_with("✗ 2 events were sent and did not arrive", lines)
+    assert not [line for line in lines if "The estimate is the bill" in line]
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
+    root = SPANS.trace._replace(name="[red]GET[/] /")
+
+    assert line_with("[red]GET[/] /", printed(with_figures(replace(FIGURES, spans=replace(SPANS, trace=root)))))
+
+
+def test_where_telemetry_went_is_said_when_it_went_elsewhere() -> None:
+    elsewhere = replace(
+        DEMONSTRATION,
+        backends=Backends(otlp_endpoint="http://localhost:4318"),
+        figures=replace(FIGURES, spans=None, telemetry=False),
+    )
+
+    assert "service shop in the backend behind http://localhost:4318" in line_with(
+        "traces and metrics", printed(elsewhere)
+    )
+
+
+def test_where_events_went_is_said_when_they_went_elsewhere() -> None:
+    elsewhere = replace(DEMONSTRATION, backends=Backends(posthog_key="phc_mine"), figures=replace(FIGURES, events=None))
+
+    assert "https://us.posthog.com" in line_with("Activity in the project", printed(elsewhere))
+
+
+def test_the_key_of_the_user_is_printed_nowhere() -> None:
+    elsewhere = replace(DEMONSTRATION, backends=Backends("phc_mine", personal_key="phx_mine"), figures=None)
+
+    assert "phc_mine" not in "\n".join([*printed(elsewhere), json.dumps(as_document(elsewhere))])
+
+
+def test_the_document_has_exact_amounts_in_dollars() -> None:
+    document = as_document(DEMONSTRATION)
+
+    assert (document["ok"], document["estimate_usd"], document["bill_usd"]) == (
+        True,
+        Decimal("0.000348"),
+        Decimal("0.000348"),
+    )
+    assert document["costs"][1]["cost_usd"] == Decimal("0.000248")
+    assert document["meters"]["identified_events"]["agrees"] is True
+
+
+def test_the_document_says_what_is_wrong() -> None:
+    document = as_document(with_figures(replace(FIGURES, lost_events=2)))
+
+    assert (document["ok"], document["problems"]) == (False, ["2 events were sent and did not arrive"])
+
+
+@pytest.mark.parametrize("figures", [FIGURES, None])
+def test_the_document_says_where_things_went(figures: Figures | None) -> None:
+    document = as_document(replace(DEMONSTRATION, figures=figures))
+
+    assert (document["events_to"], document["telemetry_to"]) == ("local receiver", "local receiver")

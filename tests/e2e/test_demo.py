@@ -1,0 +1,233 @@
+"""``genops-posthog demo`` as a newcomer runs it: real processes, a real shop, a real receiver."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genops_otel_posthog.demo.run import FLAGS
+from genops_otel_posthog.receiver.server import LocalReceiver
+
+pytestmark = pytest.mark.newest  # the shop is written for today's SDK
+
+COMMAND = [sys.executable, "-c", "from genops_otel_posthog.cli import main; main()", "demo"]
+TIMEOUT = 180  # seconds; it takes a tenth of that
+
+
+def environment(**variables: str) -> dict[str, str]:
+    shell = {name: value for name, value in os.environ.items() if not name.startswith(("GENOPS_", "OTEL_", "POSTHOG_"))}
+    return shell | variables
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def document_of(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert finished.returncode == 0, finished.stderr
+    document: dict[str, Any] = json.loads(finished.stdout)
+    return document
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    return document_of(run("--json"))
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[LocalReceiver]:
+    """Stands for the user's own PostHog and tracing backend."""
+    with LocalReceiver(flags=FLAGS) as receiver:
+        yield receiver
+
+
+def names_in(call: dict[str, Any]) -> set[str]:
+    return {call["name"]}.union(*map(names_in, call["calls"]))
+
+
+def test_the_estimate_is_the_bill(shown: dict[str, Any]) -> None:
+    assert (shown["ok"], shown["problems"]) == (True, [])
+    assert Decimal(shown["estimate_usd"]) == Decimal(shown["bill_usd"]) == Decimal(shown["span_cost_usd"]) > 0
+
+
+def test_every_meter_is_the_same_for_spans_metrics_and_bill(shown: dict[str, Any]) -> None:
+    meters = {"events", "identified_events", "feature_flag_requests", "exceptions", "llm_events"}
+    assert shown["meters"].keys() == meters
+    for line in shown["meters"].values():
+        assert line["units_by_spans"] == line["units_by_metrics"] == line["units_billed"] > 0
+
+
+def test_every_meter_passes_from_free_to_paid(shown: dict[str, Any]) -> None:
+    for meter in ("events", "feature_flag_requests", "exceptions", "llm_events"):
+        lines = [line for line in shown["costs"] if line["meters"][0] == meter]
+        assert 0 < sum(line["free_calls"] for line in lines) < sum(line["calls"] for line in lines)
+
+
+def test_three_teams_and_the_platform_own_all_of_the_cost(shown: dict[str, Any]) -> None:
+    owners = {(line["team"], line["project"]) for line in shown["costs"]}
+
+    assert owners == {
+        ("storefront", "web-shop"),
+        ("growth", "onboarding"),
+        ("checkout", "payments"),
+        ("platform", "shop"),
+    }
+    assert sum(Decimal(line["cost_usd"]) for line in shown["costs"]) == Decimal(shown["estimate_usd"])
+
+
+def test_every_customer_has_a_cost(shown: dict[str, Any]) -> None:
+    assert shown["customers"].keys() == {"acme", "globex", "initech", "umbrella"}
+
+
+def test_every_request_is_a_trace_and_the_one_shown_has_the_calls_to_posthog_in_it(shown: dict[str, Any]) -> None:
+    assert shown["traces"] == shown["traffic"]["requests"] == 360
+    trace = shown["trace"]
+    assert (trace["name"], trace["kind"]) == ("POST /signup", "server")
+    assert names_in(trace) >= {"alias", "set", "capture user_signed_up", "group_identify", "evaluate_flags"}
+    kinds = {call["name"]: call["kind"] for call in trace["calls"]}
+    assert (kinds["evaluate_flags"], kinds["alias"]) == ("client", "producer")
+
+
+def test_billable_and_free_flag_reads_are_told_apart(shown: dict[str, Any]) -> None:
+    flags = shown["flags"]
+
+    assert flags["local"]["times"] > 0
+    assert flags["local"]["billable_units"] == flags["not_modified"]["billable_units"] == 0
+    assert flags["remote"]["billable_units"] == flags["remote"]["times"] > 0
+    assert flags["definitions"] == {"times": 1, "billable_units": 10}
+
+
+def test_all_events_arrive(shown: dict[str, Any]) -> None:
+    assert shown["events"]["accepted"] > 500
+    assert (shown["events"]["lost"], shown["events"]["without_span"]) == (0, 0)
+
+
+def test_it_is_over_in_less_than_half_a_minute(shown: dict[str, Any]) -> None:
+    assert shown["seconds"] < 30
+
+
+def test_settings_of_the_user_s_shell_change_nothing() -> None:
+    finished = run(
+        "--json", "--requests", "50", OTEL_SDK_DISABLED="true", GENOPS_PRICING_MODE="list", GENOPS_TEAM="other"
+    )
+
+    assert document_of(finished)["ok"] is True
+
+
+def test_for_people_it_is_one_screen_or_two() -> None:
+    finished = run("--requests", "50")
+
+    assert finished.returncode == 0, finished.stderr
+    assert "The estimate is the bill" in finished.stdout
+    assert len(finished.stdout.splitlines()) <= 80
+
+
+def test_events_and_telemetry_go_where_the_user_s_environment_says(elsewhere: LocalReceiver) -> None:
+    elsewhere.clear()
+
+    document = document_of(
+        run(
+            "--json",
+            "--requests",
+            "50",
+            POSTHOG_API_KEY="phc_mine",
+            POSTHOG_HOST=elsewhere.url,
+            OTEL_EXPORTER_OTLP_ENDPOINT=elsewhere.url,
+        )
+    )
+
+    assert (document["ok"], document["events_to"], document["telemetry_to"]) == (True, elsewhere.url, elsewhere.url)
+    assert "estimate_usd" not in document
+    assert {event.token for event in elsewhere.events()} == {"phc_mine"}
+    assert sum(span.kind == "server" for span in elsewhere.spans()) == 50
+    # There is no personal key, so that every flag read is a request.
+    assert elsewhere.flag_requests("definitions") == []
+
+
+@pytest.mark.slow
+def test_with_a_project_key_alone_spans_and_metrics_are_still_compared(elsewhere: LocalReceiver) -> None:
+    finished = run("--json", "--requests", "50", POSTHOG_API_KEY="phc_mine", POSTHOG_HOST=elsewhere.url)
+
+    document = document_of(finished)
+    assert (document["ok"], document["bill_usd"]) == (True, None)
+    assert Decimal(document["estimate_usd"]) == Decimal(document["span_cost_usd"])
+    assert f"events go to that project at {elsewhere.url}" in finished.stderr
+
+
+@pytest.mark.slow
+def test_with_an_otlp_endpoint_alone_the_bill_is_still_shown(elsewhere: LocalReceiver) -> None:
+    document = document_of(run("--json", "--requests", "50", OTEL_EXPORTER_OTLP_ENDPOINT=elsewhere.url))
+
+    assert (document["ok"], document["estimate_usd"]) == (True, None)
+    assert document["meters"]["events"]["units_billed"] > 0
+
+
+@pytest.mark.slow
+def test_local_ignores_the_user_s_backends(elsewhere: LocalReceiver) -> None:
+    elsewhere.clear()
+
+    document = document_of(
+        run("--json", "--requests", "50", "--local", POSTHOG_API_KEY="phc_mine", POSTHOG_HOST=elsewhere.url)
+    )
+
+    assert (document["ok"], document["events_to"]) == (True, "local receiver")
+    assert elsewhere.requests() == []
+
+
+def test_ctrl_c_ends_it_and_leaves_no_shop_behind(elsewhere: LocalReceiver) -> None:
+    elsewhere.clear()
+    demo = subprocess.Popen(
+        [*COMMAND, "--requests", "100000"],
+        env=environment(POSTHOG_API_KEY="phc_mine", POSTHOG_HOST=elsewhere.url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    elsewhere.wait_for_flag_requests(1, timeout=60)
+    demo.send_signal(signal.SIGINT)
+    _, errors = demo.communicate(timeout=60)
+
+    assert demo.returncode == 1
+    assert "Aborted" in errors
+    elsewhere.clear()
+    assert elsewhere.requests() == []
+
+
+def test_a_shop_that_cannot_start_is_an_error_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "flask.py").write_text("raise RuntimeError('this is not the Flask you know')")
+
+    finished = run("--json", PYTHONPATH=os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
+
+    assert finished.returncode == 1
+    assert "the shop ended with exit code 1 before it answered" in finished.stderr
+    assert "this is not the Flask you know" in finished.stderr
+
+
+@pytest.mark.wheel
+def test_the_installed_wheel_runs_it_too(wheel_python: Path) -> None:
+    finished = subprocess.run(
+        [wheel_python.with_name("genops-posthog"), "demo", "--json", "--requests", "50"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+    assert document_of(finished)["ok"] is True
