@@ -1,0 +1,98 @@
+"""The printed form of the figures, and the limits of what is not a ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.import_time import STATEMENTS, UNWANTED, ImportCost
+from benchmarks.scenarios import Scenario
+from benchmarks.summary import Added, Timing
+
+_MOST_GROWTH_MB = 50
+_MOST_LATE_GROWTH_MB = 2  # "flat": what an allocator may still move
+_MOST_IMPORT_MS = 100
+_VERDICTS = {True: "met", False: "MISSED", None: ""}
+
+
+def scenario_text(scenario: Scenario, times: Sequence[Timing], added: Sequence[Added]) -> str:
+    """One scenario: what each variant takes, and what is added."""
+    lines = [f"{scenario.name}: {scenario.title}", f"  {'':<58}{'µs median':>10}{'µs p10':>9}"]
+    lines += [f"  {one.name:<58}{one.median_us:>10.2f}{one.p10_us:>9.2f}" for one in times]
+    lines.append(f"  {'added by':<46}{'µs median':>10}{'µs p10':>9}{'× span':>8}{'p10':>7}{'× beside':>10}   limit")
+    lines += [_added_line(one) for one in added]
+    return "\n".join([*lines, ""])
+
+
+def _added_line(one: Added) -> str:
+    figures = f"{one.median_us:>10.2f}{one.p10_us:>9.2f}{one.spans:>8.2f}{one.spans_p10:>7.2f}{one.spans_beside:>10.2f}"
+    demands = []
+    if one.limit is not None:
+        demands.append(f"≤ {one.limit.most:g} {'× span' if one.limit.unit == 'spans' else 'µs'}")
+    if one.cheaper_than is not None:
+        demands.append(f"below {one.cheaper_than}")
+    return f"  {one.name:<46}{figures}   {' and '.join(demands)} {_VERDICTS[one.met]}".rstrip()
+
+
+def memory_checks(result: Mapping[str, Any]) -> dict[str, bool]:
+    """What is demanded of the memory run, and whether it is so."""
+    memory = result["resident_mb"]
+    start, half = memory[0][1], _at(memory, result["calls"] / 2)
+    return {
+        f"grows by less than {_MOST_GROWTH_MB} MB": max(mb for _, mb in memory) - start < _MOST_GROWTH_MB,
+        f"flat: the second half adds at most {_MOST_LATE_GROWTH_MB} MB": memory[-1][1] - half <= _MOST_LATE_GROWTH_MB,
+        "every call is counted in each of its meters": result["units_by_meter"] == result["units_expected"],
+        "the cost is C(n) to the nano-USD": result["cost_nano"] == result["cost_nano_expected"],
+    }
+
+
+def memory_text(result: Mapping[str, Any], checks: Mapping[str, bool]) -> str:
+    """The memory run."""
+    memory = result["resident_mb"]
+    calls = result["calls"]
+    lines = [
+        f"memory: {calls:,} captures, {result['customers']:,} customers, {result['event_names']:,} event names",
+        *(f"  resident after {done:>9,} calls {mb:>8.1f} MB" for done, mb in _quarters(memory, calls).items()),
+        f"  series {result['series']:,}; units in the series of the overflow {result['units_in_overflow']:,}",
+        *(f"  units of {meter}: {units:,}" for meter, units in result["units_by_meter"].items()),
+        f"  cost {result['cost_nano'] / 1e9:.9f} USD, C(n) {result['cost_nano_expected'] / 1e9:.9f} USD",
+    ]
+    return "\n".join([*lines, *_check_lines(checks), ""])
+
+
+def _quarters(memory: Sequence[Sequence[float]], calls: int) -> dict[int, float]:
+    first, *_ = memory
+    nearest = (min(memory, key=lambda point: abs(point[0] - share * calls)) for share in (0.25, 0.5, 0.75, 1.0))
+    return {int(done): mb for done, mb in (first, *nearest)}
+
+
+def _at(memory: Sequence[Sequence[float]], calls: float) -> float:
+    return min(memory, key=lambda point: abs(point[0] - calls))[1]
+
+
+def import_checks(costs: Mapping[str, ImportCost]) -> dict[str, bool]:
+    """What is demanded of the plain import, and whether it is so."""
+    plain = costs[STATEMENTS[0]]
+    return {
+        f"at most {_MOST_IMPORT_MS} ms beyond a bare interpreter": plain.beyond_bare_ms <= _MOST_IMPORT_MS,
+        f"neither {' nor '.join(UNWANTED)} is imported": not plain.unwanted,
+    }
+
+
+def import_text(costs: Mapping[str, ImportCost], checks: Mapping[str, bool]) -> str:
+    """The import statements."""
+    lines = ["import: whole interpreters, median beyond one that imports nothing"]
+    for statement, cost in costs.items():
+        unwanted = f", among them {' and '.join(cost.unwanted)}" if cost.unwanted else ""
+        lines.append(f"  {statement:<56}{cost.beyond_bare_ms:>8.1f} ms, {cost.modules} modules{unwanted}")
+        lines += [f"      {name:<52}{own_ms:>8.1f} ms of its own" for name, own_ms in cost.slowest]
+    return "\n".join([*lines, *_check_lines(checks), ""])
+
+
+def _check_lines(checks: Mapping[str, bool]) -> list[str]:
+    return [f"  {what}: {_VERDICTS[met]}" for what, met in checks.items()]
+
+
+def verdict(misses: Sequence[str]) -> str:
+    """The last line."""
+    return f"missed: {'; '.join(misses)}" if misses else "every limit is kept"
