@@ -142,3 +142,7 @@ def test_a_book_cannot_be_changed():
 def test_amounts_are_exact_beyond_what_a_float_holds():
     rate = Rate("events", "event", (Tier(None, 34_300),))
     assert Decimal(rate.cumulative_nano(10**15 + 1)) == Decimal("34300000000000034300")
+
+
+def test_equal_books_are_equal_and_can_be_keys():
+    assert len({book(events=RATE), book(events=RATE)}) == 1

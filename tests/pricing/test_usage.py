@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import datetime, timezone
 
@@ -113,6 +116,22 @@ def test_threads_that_count_at_once_get_places_without_gap_or_overlap():
         thread.join()
     assert sorted(places) == list(range(0, 3 * 8 * 500, 3))
     assert usage.used("events") == 3 * 8 * 500
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_of_a_fork_counts_although_a_thread_was_counting_at_that_moment():
+    code = """
+import os
+from genops_otel_posthog.pricing.usage import InProcessUsage
+usage = InProcessUsage({"events": 5})
+usage._lock.acquire()  # as another thread would hold it
+child = os.fork()
+if child == 0:
+    os._exit(usage.add("events", 1))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (run.stdout, run.stderr) == ("5\n", "")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def plain(amount: Decimal) -> str:
 
 
 def volume(units: int) -> str:
-    """A round number of units as people write it: 15M, 250k, 1,500."""
+    """A round number of units as people write it: 15M, 1.5k, 1,234."""
     for size, suffix in ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k")):
         if units >= size and units * 10 % size == 0:
             return f"{units / size:g}{suffix}"

@@ -105,6 +105,8 @@ class Rate:
         tiers: Slabs in ascending order; the last one is open.
         plan: PostHog's plan key, where the price has one.
         source: Where the figures were read, a URL or ``owner/repository path``.
+        bounds: Last unit of every tier but the open one, in ascending order.
+        prices: Price of a unit of every tier in nano-USD.
 
     Raises:
         GenOpsConfigurationError: the tiers cannot be priced with.
@@ -189,7 +191,7 @@ class PriceBook:
     name: str
     effective_from: date
     sources: tuple[str, ...]
-    rates: Mapping[str, Rate]
+    rates: Mapping[str, Rate] = field(hash=False)
     currency: str = "USD"
     flag_poll_units: int = FLAG_POLL_UNITS
     flag_poll_not_modified_units: int = FLAG_POLL_NOT_MODIFIED_UNITS

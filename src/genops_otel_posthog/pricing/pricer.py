@@ -8,7 +8,6 @@ ends.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import NamedTuple
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
@@ -79,8 +78,7 @@ class Pricer:
         self.mode = mode
         self._add_all = usage.add_all
         self._kept: dict[tuple[Charge, ...], _Kept] = {}
-        self._warned: set[str] = set()
-        self._warn_lock = threading.Lock()
+        self._warned: dict[str, object] = {}
 
     def charge(self, charges: tuple[Charge, ...]) -> Price:
         """Counts the units of a call and prices them.
@@ -141,10 +139,9 @@ class Pricer:
         return price
 
     def _warn_once(self, meter: str) -> None:
-        with self._warn_lock:
-            if meter in self._warned:
-                return
-            self._warned.add(meter)
+        first = object()
+        if self._warned.setdefault(meter, first) is not first:
+            return
         _logger.warning(
             "The price book %s has no price for %s: its units are counted, but their cost is unknown and in no amount. "
             "Choose another book (GENOPS_PRICE_BOOK) or add the meter to one of your own.",

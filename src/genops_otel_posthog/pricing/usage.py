@@ -8,9 +8,11 @@ start it with what the organisation had used before (``GENOPS_USAGE_TO_DATE``, o
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -89,37 +91,23 @@ class InProcessUsage:
             if units < 0:
                 raise GenOpsConfigurationError(f"usage to date: {meter} is {units:,}, and usage is never negative")
         self._clock = clock
-        self._lock = threading.Lock()
-        self._acquire = self._lock.acquire
-        self._release = self._lock.release
         self._by_month: dict[str, dict[str, int]] = {}
+        self._renew_lock()
         self._enter(BillingMonth.at(clock()))
         self._counts.update(start)
+        _alive.add(self)
 
     def add(self, meter: str, units: int) -> int:
         """Counts units and returns what had been used before them, see :meth:`MonthToDateUsage.add`."""
-        # Every call of the application comes through here; `with` would double the cost of the lock.
-        self._acquire()
-        try:
-            now = self._clock()
-            if not self._month_start <= now < self._month_end:
-                self._enter(BillingMonth.at(now))
-            counts = self._counts
-            before = counts.get(meter, 0)
-            counts[meter] = before + units
-        finally:
-            self._release()
-        return before
+        return self.add_all(((meter, units),))[0]
 
     def add_all(self, charges: Iterable[tuple[str, int]]) -> list[int]:
         """:meth:`add` for several meters in one step; the answers stand in the order of the charges."""
         used = []
+        # Every call of the application comes through here; `with` would double the cost of the lock.
         self._acquire()
         try:
-            now = self._clock()
-            if not self._month_start <= now < self._month_end:
-                self._enter(BillingMonth.at(now))
-            counts = self._counts
+            counts = self._current()
             for meter, units in charges:
                 before = counts.get(meter, 0)
                 counts[meter] = before + units
@@ -131,10 +119,13 @@ class InProcessUsage:
     def used(self, meter: str) -> int:
         """Units used so far this month."""
         with self._lock:
-            now = self._clock()
-            if not self._month_start <= now < self._month_end:
-                self._enter(BillingMonth.at(now))
-            return self._counts.get(meter, 0)
+            return self._current().get(meter, 0)
+
+    def _current(self) -> dict[str, int]:
+        now = self._clock()
+        if not self._month_start <= now < self._month_end:
+            self._enter(BillingMonth.at(now))
+        return self._counts
 
     def _enter(self, month: BillingMonth) -> None:
         # Kept as plain attributes: they are compared in every call of the application.
@@ -144,6 +135,24 @@ class InProcessUsage:
         # A clock that is set back across the boundary finds its month again; older months are not needed.
         for old in sorted(self._by_month)[:-2]:
             del self._by_month[old]
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+        self._acquire = self._lock.acquire
+        self._release = self._lock.release
+
+
+_alive: weakref.WeakSet[InProcessUsage] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for usage in _alive:
+        usage._renew_lock()
+
+
+# A thread may hold the lock at the moment of a fork; it does not exist in the child, which would wait for it for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def parse_units(text: str) -> int:
