@@ -1,7 +1,4 @@
-"""The properties that an event carries to PostHog so that its owner, cost and trace can be seen there.
-
-An event whose owner nobody named is sent exactly as the application wrote it, unless ``GENOPS_EVENT_PROPERTIES=on``.
-"""
+"""The properties that an event carries to PostHog so that its owner, cost and trace can be seen there."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from opentelemetry.trace import get_current_span
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution
-from genops_otel_posthog.money import float_usd_from_nano
+from genops_otel_posthog.money import NANO_PER_USD
 
 #: Properties by which a single call can name its own owner, with the attribution field each sets.
 OWNER_PROPERTIES: Mapping[str, str] = {
@@ -35,49 +32,50 @@ def owner_in_properties(properties: object) -> Attribution | None:
     return Attribution(**{field: properties.get(name) for name, field in OWNER_PROPERTIES.items()})
 
 
-def with_governance(
-    properties: Mapping[str, Any],
-    owner: Attribution,
-    surrounding: Attribution,
-    cost_nano: int,
-    context: Context,
-    *,
-    application_wins: bool,
-) -> dict[str, Any]:
-    """The event's properties with owner, estimated cost and trace added; the given mapping is not changed.
+def governance_properties(owner: Attribution, cost_nano: int, context: Context) -> dict[str, Any]:
+    """Owner, estimated cost and trace as event properties.
 
     Args:
-        properties: What the SDK is about to send.
         owner: Whose event it is.
-        surrounding: Whose event it would be if its properties named nobody.
         cost_nano: Estimated marginal cost, nano-USD.
         context: The OpenTelemetry context of the call.
-        application_wins: Whether a ``genops_*`` property that the application set stays as it is. Where it then
-            differs from
-            what the surroundings say, ``genops_overridden`` names it. Otherwise the governance value replaces it.
     """
-    added: dict[str, Any] = {
+    properties: dict[str, Any] = {
         **owner.event_properties(),
-        semconv.PROPERTY_GENOPS_COST_ESTIMATED: float_usd_from_nano(cost_nano),
+        semconv.PROPERTY_GENOPS_COST_ESTIMATED: cost_nano / NANO_PER_USD,
         semconv.PROPERTY_GENOPS_TIMESTAMP: int(time()),
     }
     span_context = get_current_span(context).get_span_context()
     if span_context.is_valid:
         trace_id = format(span_context.trace_id, "032x")
-        added[semconv.PROPERTY_TRACE_ID] = trace_id
-        added[semconv.PROPERTY_DOLLAR_TRACE_ID] = trace_id
-        added[semconv.PROPERTY_DOLLAR_SPAN_ID] = format(span_context.span_id, "016x")
-    if added.keys().isdisjoint(properties):
-        return {**properties, **added}
-    if application_wins:
-        expected = {**added, **surrounding.event_properties()}
-        overridden = sorted(
-            name
-            for name in properties
-            if name.startswith("genops_") and expected.get(name, properties[name]) != properties[name]
-        )
-        if overridden:
-            added[semconv.PROPERTY_GENOPS_OVERRIDDEN] = overridden
-        return {**added, **properties}
-    # Names without the prefix (`user_id`, `$trace_id`) belong to the application and to the SDK, whatever the policy.
-    return {**added, **properties, **{name: value for name, value in added.items() if name.startswith("genops_")}}
+        properties[semconv.PROPERTY_TRACE_ID] = trace_id
+        properties[semconv.PROPERTY_DOLLAR_TRACE_ID] = trace_id
+        properties[semconv.PROPERTY_DOLLAR_SPAN_ID] = format(span_context.span_id, "016x")
+    return properties
+
+
+def merge_with_application(
+    given: Mapping[str, Any], added: dict[str, Any], surrounding: Attribution, *, application_wins: bool
+) -> dict[str, Any]:
+    """Joins the application's properties with ours where both name the same.
+
+    Names without the prefix ``genops_`` (``user_id``, ``$trace_id``) belong to the application and to the SDK, whatever
+    the policy.
+
+    Args:
+        given: What the SDK is about to send.
+        added: What :func:`governance_properties` adds.
+        surrounding: Whose event it would be if its properties named nobody.
+        application_wins: Whether a ``genops_*`` property that the application set stays as it is. Where it then differs
+            from what the surroundings say, ``genops_overridden`` names it. Otherwise the governance value replaces it.
+    """
+    if not application_wins:
+        governed = {name: value for name, value in added.items() if name.startswith("genops_")}
+        return {**added, **given, **governed}
+    expected = {**added, **surrounding.event_properties()}
+    overridden = sorted(
+        name for name, value in given.items() if name.startswith("genops_") and expected.get(name, value) != value
+    )
+    if overridden:
+        added[semconv.PROPERTY_GENOPS_OVERRIDDEN] = overridden
+    return {**added, **given}

@@ -1,27 +1,29 @@
-"""The instrumentor: puts the wrappers on the PostHog SDK and takes them off again."""
+"""The instrumentor: puts our functions around those of the PostHog SDK and takes them off again."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Mapping
-from importlib import import_module
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # is in __all__
-from opentelemetry.instrumentation.utils import unwrap
-from wrapt import wrap_function_wrapper
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.instrumentation import waists
-from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
+from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import OPTION_NAMES, PostHogConfig, merge_options
+from genops_otel_posthog.instrumentation.patches import Patches, Switch
 from genops_otel_posthog.instrumentation.telemetry import RequestHook, ResponseHook, Telemetry
-from genops_otel_posthog.instrumentation.wrapped_calls import ASYNC_CLIENT_CALLS, ASYNC_CLIENT_COROUTINES, CLIENT_CALLS
-from genops_otel_posthog.instrumentation.wrappers import Switch, Wrapper, warn_at_caller, wrap_coroutine, wrap_method
+from genops_otel_posthog.instrumentation.waists import WAISTS
+from genops_otel_posthog.instrumentation.wrappers import (
+    around_coroutine,
+    around_method,
+    around_module_capture,
+    warning_at_caller,
+)
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.pricer import Pricer
 from genops_otel_posthog.pricing.usage import InProcessUsage, parse_usage_to_date
@@ -31,23 +33,6 @@ from genops_otel_posthog.version import __version__
 _logger = logging.getLogger(__name__)
 
 _SCOPE = "genops_otel_posthog"
-
-#: What is wrapped at the narrow waists: (module, name in it, meter). What a version lacks is left out.
-_WAISTS: tuple[tuple[str, str, Callable[[Telemetry, Switch], Wrapper]], ...] = (
-    ("posthog.client", "Client._enqueue", waists.enqueue_meter),
-    ("posthog.client", "flags", waists.flags_meter),
-    ("posthog.client", "get", waists.definitions_meter),
-    ("posthog.client", "_get_with_identity", waists.definitions_meter),
-    ("posthog.client", "remote_config", waists.network_marker),
-    ("posthog.client", "_remote_config_with_identity", waists.network_marker),
-    ("posthog.client", "batch_post", waists.network_marker),
-    ("posthog.client", "_send_v1_batch", waists.network_marker),
-    ("posthog.async_client", "AsyncClient._prepare_event", waists.prepare_meter),
-    ("posthog.async_client", "AsyncClient._enqueue_prepared_event", waists.admission_meter),
-    ("posthog.async_client", "_async_flags", waists.async_flags_meter),
-    ("posthog.async_client", "_async_remote_config", waists.network_marker),
-    ("posthog._async_consumer", "_AsyncConsumer.request", waists.immediate_meter),
-)
 
 
 class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class is untyped
@@ -117,41 +102,26 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         )
         self.telemetry = telemetry
         self._switch = Switch()
-        self._wrapped: list[tuple[Any, str]] = []
-        self._wrap_everything(telemetry, self._switch)
+        self._patches = Patches()
+        self._replace_functions(telemetry, self._switch, self._patches)
 
-    def _wrap_everything(self, telemetry: Telemetry, switch: Switch) -> None:
-        for call in CLIENT_CALLS:
-            self._wrap("posthog.client", f"Client.{call.method}", wrap_method(telemetry, switch, call))
-        for call in ASYNC_CLIENT_CALLS:
-            self._wrap(
-                "posthog.async_client",
-                f"AsyncClient.{call.method}",
-                warn_at_caller(wrap_method(telemetry, switch, call)),
+    def _replace_functions(self, telemetry: Telemetry, switch: Switch, patches: Patches) -> None:
+        for method, operation in CLIENT_METHODS:
+            patches.replace("posthog.client", f"Client.{method}", around_method(telemetry, switch, operation))
+        for method, operation in ASYNC_CLIENT_METHODS:
+            around = warning_at_caller(around_method(telemetry, switch, operation))
+            patches.replace("posthog.async_client", f"AsyncClient.{method}", around)
+        for method, operation in ASYNC_CLIENT_COROUTINES:
+            patches.replace(
+                "posthog.async_client", f"AsyncClient.{method}", around_coroutine(telemetry, switch, operation)
             )
-        for call in ASYNC_CLIENT_COROUTINES:
-            self._wrap("posthog.async_client", f"AsyncClient.{call.method}", wrap_coroutine(telemetry, switch, call))
-        for module, name, meter in _WAISTS:
-            self._wrap(module, name, meter(telemetry, switch))
-        self._wrap("posthog", "capture", _module_capture(switch))
-
-    def _wrap(self, module_name: str, name: str, wrapper: Wrapper) -> None:
-        try:
-            owner: Any = import_module(module_name)
-        except ImportError:  # an older SDK, or its optional dependency is not installed
-            return
-        *path, attribute = name.split(".")
-        for part in path:
-            owner = getattr(owner, part, None)
-        if owner is None or not hasattr(owner, attribute):
-            return
-        wrap_function_wrapper(owner, attribute, wrapper)
-        self._wrapped.append((owner, attribute))
+        for module, name, meter in WAISTS:
+            patches.replace(module, name, meter(telemetry, switch))
+        patches.replace("posthog", "capture", around_module_capture(switch))
 
     def _uninstrument(self, **_: Any) -> None:
         self._switch.on = False
-        while self._wrapped:
-            unwrap(*self._wrapped.pop())
+        self._patches.undo()
 
 
 def _default_owner(settings: Settings, resource: Mapping[str, Any]) -> Attribution:
@@ -183,14 +153,3 @@ def _usage(settings: Settings, *, strict: bool) -> InProcessUsage:
             raise
         _logger.warning("GENOPS_USAGE_TO_DATE: %s. Usage starts at 0 instead.", error)
         return _usage_since(None)
-
-
-def _module_capture(switch: Switch) -> Wrapper:
-    """``posthog.capture`` takes one positional argument, so the old shapes have to be understood before it."""
-
-    def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) > 1 and switch.on:
-            args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
-        return wrapped(*args, **kwargs)
-
-    return wrapper

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any
 
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import get_current
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
@@ -15,14 +15,19 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import NOBODY, AttributionResolver
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
-from genops_otel_posthog.instrumentation.event_properties import owner_in_properties, with_governance
+from genops_otel_posthog.instrumentation.event_properties import (
+    governance_properties,
+    merge_with_application,
+    owner_in_properties,
+)
+from genops_otel_posthog.instrumentation.operations import Operation
 from genops_otel_posthog.instrumentation.remarks import remark_on_event
 from genops_otel_posthog.instrumentation.spans import (
-    call_attributes,
     host_attributes,
-    kind_of_span,
+    span_attributes,
     span_kind,
     span_name,
+    span_switch,
 )
 from genops_otel_posthog.instrumentation.usage_totals import observed_totals
 from genops_otel_posthog.pricing.billing import Charge, charges_for_event, is_identified
@@ -37,6 +42,7 @@ RequestHook = Callable[[Span, Any, tuple[Any, ...], dict[str, Any]], None]
 ResponseHook = Callable[[Span, Any, Any], None]
 
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MOST_HOSTS = 64  # tenants may bring hosts of their own; none needs more than a few
 
 
 class Telemetry:
@@ -62,10 +68,10 @@ class Telemetry:
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
     ) -> None:
+        self.governance_policy = settings.governance_policy
         self.pricer = pricer
         self.resolver = resolver
         self.totals = observed_totals(meter, settings.metric_labels)
-        self.governance_policy = settings.governance_policy
         self._application_wins = settings.governance_policy == "advisory"
         self._event_properties = settings.event_properties
         self._group_analytics = settings.group_analytics
@@ -89,14 +95,13 @@ class Telemetry:
         }
         self._constant_of_host: dict[object, dict[str, Any]] = {}
 
-    # -- a call
-    # ---------------------------------------------------------------------------------------------------------
+    # --- a call of the application ---------------------------------------------------------------------------------
 
-    def open_call(self, operation: str, target: str | None, properties: object = None) -> PostHogCall:
-        """Opens a call of the application.
+    def open_call(self, operation: Operation, target: str | None, properties: object = None) -> PostHogCall:
+        """Opens a call.
 
         Args:
-            operation: ``posthog.operation.name``.
+            operation: What is asked for.
             target: The event's name or the flag's key.
             properties: The event properties that the application gave, which may name an owner.
         """
@@ -113,57 +118,55 @@ class Telemetry:
         kwargs: dict[str, Any],
         result: Any,
         error: BaseException | None,
-        result_attributes: Callable[[Any, PostHogCall], dict[str, Any]] | None = None,
     ) -> None:
         """Makes the span and the duration of a call that has returned or raised. Never raises."""
         try:
-            self._show(call, client, args, kwargs, result, error, result_attributes)
+            ended_ns = time_ns()
+            span = None
+            if span_switch(call) in self._spans:
+                span = self._start_span(call, client, result, error)
+                if span.is_recording():
+                    self._complete_span(span, client, args, kwargs, result, error)
+            if call.touched_network:
+                self._record_duration(call, ended_ns, client, span, error)
+            if span is not None:
+                span.end(ended_ns)
         except Exception:
             _logger.exception("The span of a PostHog call could not be made; the call itself is not affected")
 
-    def _show(
+    def _start_span(self, call: PostHogCall, client: Any, result: Any, error: BaseException | None) -> Span:
+        attributes = span_attributes(call, self._constant_for(client))
+        if error is not None:
+            attributes[semconv.ERROR_TYPE] = type(error).__qualname__
+        elif call.operation.result_attributes is not None:
+            attributes.update(call.operation.result_attributes(result, call))
+        if self._record_distinct_id and call.distinct_id is not None:
+            attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
+        return self._tracer.start_span(
+            span_name(call), call.context, span_kind(call), attributes, start_time=call.started_ns
+        )
+
+    def _complete_span(
         self,
-        call: PostHogCall,
+        span: Span,
         client: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         result: Any,
         error: BaseException | None,
-        result_attributes: Callable[[Any, PostHogCall], dict[str, Any]] | None,
     ) -> None:
-        span: Span | None = None
-        ended_ns = time_ns()
-        if kind_of_span(call) in self._spans:
-            attributes = call_attributes(call, self._constant_for(client), record_distinct_id=self._record_distinct_id)
-            if error is not None:
-                attributes[semconv.ERROR_TYPE] = type(error).__qualname__
-            elif result_attributes is not None:
-                attributes.update(result_attributes(result, call))
-            span = self._tracer.start_span(
-                span_name(call), call.context, span_kind(call), attributes, start_time=call.started_ns
-            )
-            if span.is_recording():
-                if error is not None:
-                    # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
-                    span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
-                self._run_hooks(span, client, args, kwargs, result)
-        if call.touched_network:
-            self._record_duration(call, ended_ns, client, span, error)
-        if span is not None:
-            span.end(ended_ns)
-
-    def _run_hooks(self, span: Span, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        for hook, given in ((self._request_hook, (args, kwargs)), (self._response_hook, (result,))):
-            if hook is not None:
-                try:
-                    hook(span, client, *given)
-                except Exception:
-                    _logger.warning("Exception raised by hook %r", hook, exc_info=True)
+        if error is not None:
+            # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
+            span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
+        if self._request_hook is not None:
+            _run_hook(self._request_hook, span, client, args, kwargs)
+        if self._response_hook is not None:
+            _run_hook(self._response_hook, span, client, result)
 
     def _record_duration(
         self, call: PostHogCall, ended_ns: int, client: Any, span: Span | None, error: BaseException | None
     ) -> None:
-        attributes: dict[str, Any] = {semconv.POSTHOG_OPERATION_NAME: call.operation}
+        attributes: dict[str, Any] = {semconv.POSTHOG_OPERATION_NAME: call.operation.name}
         address = self._constant_for(client).get(semconv.SERVER_ADDRESS)
         if address is not None:
             attributes[semconv.SERVER_ADDRESS] = address
@@ -177,61 +180,72 @@ class Telemetry:
         constant = self._constant_of_host.get(host)
         if constant is None:
             constant = {**self._constant, **host_attributes(host)}
-            if len(self._constant_of_host) < 64:  # tenants may bring hosts of their own; none needs more than a few
+            if len(self._constant_of_host) < _MOST_HOSTS:
                 self._constant_of_host[host] = constant
         return constant
 
-    # -- what the waists saw
-    # --------------------------------------------------------------------------------------------
+    # --- what the waists saw ---------------------------------------------------------------------------------------
 
-    def govern_event(self, client: Any, message: dict[str, Any]) -> None:
-        """Adds owner, cost and trace to an event that the SDK is about to queue, where that is wanted."""
-        if self._event_properties == "off":
-            return
-        call = current_call()
-        context = get_current() if call is None else call.context
-        owner = self.resolver.resolve(context) if call is None else call.owner
-        if not owner and self._event_properties == "auto":
-            return
+    def charges_for(self, client: Any, message: Mapping[str, Any]) -> tuple[Charge, ...]:
+        """What PostHog bills for an event that the SDK has been given."""
         properties = message.get("properties") or {}
         super_properties = getattr(client, "super_properties", None)
-        charges = self._charges(message, {**properties, **super_properties} if super_properties else properties)
-        message["properties"] = with_governance(
-            properties,
-            owner,
-            self.resolver.resolve(context),
-            self.pricer.quote(charges).amount_nano,
-            context,
-            application_wins=self._application_wins,
+        if super_properties:
+            properties = {**properties, **super_properties}
+        return charges_for_event(
+            message["event"],
+            identified=is_identified(properties) and person_processing_allowed(str(message["distinct_id"])),
+            grouped="$groups" in properties,
+            group_analytics=self._group_analytics,
         )
 
-    def count_event(self, message: Mapping[str, Any]) -> None:
+    def govern_event(self, message: dict[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]) -> None:
+        """Adds owner, cost and trace to an event that the SDK is about to queue, where that is wanted.
+
+        An event whose owner nobody named is sent exactly as the application wrote it, unless
+        ``GENOPS_EVENT_PROPERTIES=on``. The SDK adds its own properties to the same dictionary, so it is never the
+        application's.
+        """
+        if self._event_properties == "off":
+            return
+        context = get_current() if call is None else call.context
+        owner = self.resolver.resolve(context) if call is None else call.owner
+        if self._event_properties == "auto" and not owner:
+            return
+        given = message.get("properties")
+        added = governance_properties(owner, self.pricer.quote(charges).amount_nano, context)
+        if not given:
+            message["properties"] = added
+        elif added.keys().isdisjoint(given):
+            given.update(added)
+        else:
+            message["properties"] = merge_with_application(
+                given, added, self.resolver.resolve(context), application_wins=self._application_wins
+            )
+
+    def count_event(self, message: Mapping[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]) -> None:
         """Prices and counts an event that the SDK took."""
-        call = current_call()
-        properties = message.get("properties") or {}
-        identified = is_identified(properties) and person_processing_allowed(message["distinct_id"])
-        price = self.pricer.charge(self._charges(message, properties))
+        price = self.pricer.charge(charges)
         if call is None:
             self.totals.add(self.resolver.resolve(), price)
         else:
-            call.add_event(message, identified, price)
+            call.add_event(message, len(charges) > 1, price)
             self.totals.add(call.owner, price)
         remark_on_event(message["event"], message["distinct_id"])
 
-    def count_request(self, charges: tuple[Charge, ...], context: Context | None = None) -> None:
+    def count_request(self, charges: tuple[Charge, ...]) -> None:
         """Prices and counts a request that PostHog answered and bills by itself: flags, definitions."""
         price = self.pricer.charge(charges)
         call = current_call()
         if call is None:
-            self.totals.add(self.resolver.resolve(context), price)
+            self.totals.add(self.resolver.resolve(), price)
         else:
             call.add_price(price)
             self.totals.add(call.owner, price)
 
-    def _charges(self, message: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Charge, ...]:
-        return charges_for_event(
-            message["event"],
-            identified=is_identified(properties) and person_processing_allowed(message["distinct_id"]),
-            grouped=bool(properties.get("$groups")),
-            group_analytics=self._group_analytics,
-        )
+
+def _run_hook(hook: Callable[..., None], *given: Any) -> None:
+    try:
+        hook(*given)
+    except Exception:
+        _logger.warning("Exception raised by hook %r", hook, exc_info=True)

@@ -1,4 +1,4 @@
-"""The meters: wrappers at the places inside the SDK that everything of one kind passes through.
+"""The meters: functions around the places inside the SDK that everything of one kind passes through.
 
 Every event of the synchronous client passes ``Client._enqueue``; every event of the asynchronous one
 ``_prepare_event`` and then ``_enqueue_prepared_event``; every remote flag request the module global ``flags``; every
@@ -15,10 +15,10 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from genops_otel_posthog import semconv
-from genops_otel_posthog.instrumentation.call import current_call, enter_call, leave_call
+from genops_otel_posthog.instrumentation.call import PostHogCall, current_call, latest_call
+from genops_otel_posthog.instrumentation.operations import LOAD_FLAG_DEFINITIONS
+from genops_otel_posthog.instrumentation.patches import Around, Switch
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
-from genops_otel_posthog.instrumentation.wrappers import Switch, Wrapper
 from genops_otel_posthog.pricing.billing import FLAG_REQUEST, definitions_poll
 
 _logger = logging.getLogger(__name__)
@@ -26,106 +26,144 @@ _logger = logging.getLogger(__name__)
 _DEFINITION_PATHS = ("/flags/definitions", "/api/feature_flag/local_evaluation")
 
 
-def _observing(switch: Switch) -> bool:
-    return switch.on and (current_call() is not None or is_instrumentation_enabled())
+def _observed(switch: Switch, call: PostHogCall | None) -> bool:
+    """Whether what passes here is observed: in a call always, else unless instrumentation is suppressed."""
+    return switch.on and (call is not None or is_instrumentation_enabled())
 
 
 def _safely(step: Callable[..., None], *given: Any) -> None:
     try:
         step(*given)
     except Exception:
-        _logger.exception("A PostHog call could not be counted; the call itself is not affected")
+        _log_uncounted()
 
 
-def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
+def _log_uncounted() -> None:
+    _logger.exception("A PostHog call could not be counted; the call itself is not affected")
+
+
+def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
     """The meter at ``Client._enqueue(msg, ...) -> uuid or None``. The SDK completes ``msg`` in place."""
 
-    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        message = args[0] if args else kwargs.get("msg")
-        if not isinstance(message, dict) or not _observing(switch):
-            return wrapped(*args, **kwargs)
-        _safely(telemetry.govern_event, instance, message)
-        uuid = wrapped(*args, **kwargs)
-        if uuid is not None and instance.send:
-            _safely(telemetry.count_event, message)
-        return uuid
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def _enqueue(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
+            call = current_call()
+            if not _observed(switch, call):
+                return original(self, msg, *args, **kwargs)
+            # Written out rather than through _safely: this is in the way of every event.
+            try:
+                charges = telemetry.charges_for(self, msg)
+                telemetry.govern_event(msg, call, charges)
+            except Exception:
+                _log_uncounted()
+                return original(self, msg, *args, **kwargs)
+            uuid = original(self, msg, *args, **kwargs)
+            if uuid is not None and self.send:
+                try:
+                    telemetry.count_event(msg, call, charges)
+                except Exception:
+                    _log_uncounted()
+            return uuid
 
-    return meter
+        return _enqueue
+
+    return around
 
 
-def prepare_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
-    """The meter at ``AsyncClient._prepare_event(msg, ...) -> (event, uuid)``, where an event can still be given its
-    owner."""
+def prepare_meter(telemetry: Telemetry, switch: Switch) -> Around:
+    """The meter at ``AsyncClient._prepare_event(msg, ...)``, where an event can still be given its owner."""
 
-    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        message = args[0] if args else kwargs.get("msg")
-        if isinstance(message, dict) and _observing(switch):
-            _safely(telemetry.govern_event, instance, message)
-        return wrapped(*args, **kwargs)
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def _prepare_event(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
+            call = current_call()
+            if _observed(switch, call):
+                _safely(govern, self, msg, call)
+            return original(self, msg, *args, **kwargs)
 
-    return meter
+        return _prepare_event
+
+    def govern(client: Any, message: Any, call: PostHogCall | None) -> None:
+        telemetry.govern_event(message, call, telemetry.charges_for(client, message))
+
+    return around
 
 
-def admission_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
+def admission_meter(telemetry: Telemetry, switch: Switch) -> Around:
     """The meter at ``AsyncClient._enqueue_prepared_event(event) -> bool``."""
 
-    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        admitted = wrapped(*args, **kwargs)
-        if admitted and _observing(switch):
-            _safely(telemetry.count_event, args[0] if args else kwargs["prepared"])
-        return admitted
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def _enqueue_prepared_event(self: Any, prepared: Any) -> Any:
+            admitted = original(self, prepared)
+            call = current_call()
+            if admitted and _observed(switch, call):
+                _safely(_count_event, telemetry, self, prepared, call)
+            return admitted
 
-    return meter
+        return _enqueue_prepared_event
 
-
-def immediate_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
-    """The meter at ``_AsyncConsumer.request(batch)`` as ``capture_immediate`` calls it: delivered at once, never
-    queued."""
-
-    async def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        result = await wrapped(*args, **kwargs)
-        call = current_call()
-        if switch.on and call is not None:
-            call.touched_network = True
-            for message in args[0] if args else kwargs["batch"]:
-                _safely(telemetry.count_event, message)
-        return result
-
-    return meter
+    return around
 
 
-def flags_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
+def _count_event(telemetry: Telemetry, client: Any, message: Any, call: PostHogCall | None) -> None:
+    telemetry.count_event(message, call, telemetry.charges_for(client, message))
+
+
+def immediate_meter(telemetry: Telemetry, switch: Switch) -> Around:
+    """The meter at ``_AsyncConsumer.request(batch)`` as ``capture_immediate`` calls it: sent at once, never queued."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def request(self: Any, batch: Any) -> Any:
+            result = await original(self, batch)
+            call = current_call()
+            if switch.on and call is not None:
+                call.touched_network = True
+                for message in batch:
+                    _safely(_count_event, telemetry, self, message, call)
+            return result
+
+        return request
+
+    return around
+
+
+def flags_meter(telemetry: Telemetry, switch: Switch) -> Around:
     """The meter at ``posthog.client.flags(...)``: one answered request is one unit, however many flags it asks for."""
 
-    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not _observing(switch):
-            return wrapped(*args, **kwargs)
-        try:
-            answer = wrapped(*args, **kwargs)
-        except Exception as error:
-            _safely(_note_refused_flags, error)
-            raise
-        _safely(_count_flags, telemetry)
-        return answer
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def flags(*args: Any, **kwargs: Any) -> Any:
+            if not _observed(switch, current_call()):
+                return original(*args, **kwargs)
+            try:
+                answer = original(*args, **kwargs)
+            except Exception as error:
+                _note_unanswered(error)
+                raise
+            _safely(_count_flags, telemetry)
+            return answer
 
-    return meter
+        return flags
+
+    return around
 
 
-def async_flags_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
+def async_flags_meter(telemetry: Telemetry, switch: Switch) -> Around:
     """The same at ``posthog.async_client._async_flags(...)``."""
 
-    async def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not _observing(switch):
-            return await wrapped(*args, **kwargs)
-        try:
-            answer = await wrapped(*args, **kwargs)
-        except Exception as error:
-            _safely(_note_refused_flags, error)
-            raise
-        _safely(_count_flags, telemetry)
-        return answer
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def _async_flags(*args: Any, **kwargs: Any) -> Any:
+            if not _observed(switch, current_call()):
+                return await original(*args, **kwargs)
+            try:
+                answer = await original(*args, **kwargs)
+            except Exception as error:
+                _note_unanswered(error)
+                raise
+            _safely(_count_flags, telemetry)
+            return answer
 
-    return meter
+        return _async_flags
+
+    return around
 
 
 def _count_flags(telemetry: Telemetry) -> None:
@@ -136,67 +174,92 @@ def _count_flags(telemetry: Telemetry) -> None:
     telemetry.count_request(FLAG_REQUEST)
 
 
-def _note_refused_flags(error: Exception) -> None:
+def _note_unanswered(error: Exception) -> None:
     call = current_call()
     if call is not None:
         call.touched_network = True
         call.quota_limited = type(error).__name__ == "QuotaLimitError"
 
 
-def definitions_meter(telemetry: Telemetry, switch: Switch) -> Wrapper:
-    """The meter at ``posthog.client.get(key, path, ...)``. A poll that nobody asked for (the SDK's poller) is a call
-    of its own."""
+def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
+    """The meter at ``posthog.client.get(key, url, host, ...)``.
 
-    def meter(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        path = args[1] if len(args) > 1 else kwargs.get("url", "")
-        if not _observing(switch) or not str(path).startswith(_DEFINITION_PATHS):
-            return wrapped(*args, **kwargs)
-        call = current_call()
-        if call is not None:
+    A poll that nobody asked for (the SDK's poller) is a call of its own.
+    """
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def get(api_key: Any, url: Any, host: Any = None, *args: Any, **kwargs: Any) -> Any:
+            call = current_call()
+            if not str(url).startswith(_DEFINITION_PATHS) or not _observed(switch, call):
+                return original(api_key, url, host, *args, **kwargs)
+            if call is not None:
+                return download(call, api_key, url, host, *args, **kwargs)
+            poll = telemetry.open_call(LOAD_FLAG_DEFINITIONS, None)
+            token = latest_call.set(poll)
+            error: BaseException | None = None
+            try:
+                return download(poll, api_key, url, host, *args, **kwargs)
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                poll.closed = True
+                latest_call.reset(token)
+                telemetry.finish_call(poll, _PollingClient(host), (), {}, None, error)
+
+        def download(call: PostHogCall, *args: Any, **kwargs: Any) -> Any:
             call.touched_network = True
-            answer = wrapped(*args, **kwargs)
-            _safely(_count_definitions, telemetry, answer)
+            answer = original(*args, **kwargs)
+            _safely(_count_definitions, telemetry, call, answer)
             return answer
-        poll = telemetry.open_call(semconv.OPERATION_LOAD_FLAG_DEFINITIONS, None)
-        poll.touched_network = True
-        token = enter_call(poll)
-        error: BaseException | None = None
-        try:
-            answer = wrapped(*args, **kwargs)
-            _safely(_count_definitions, telemetry, answer)
-            return answer
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            leave_call(poll, token)
-            telemetry.finish_call(poll, _Host(args, kwargs), args, kwargs, None, error)
 
-    return meter
+        return get
+
+    return around
 
 
-class _Host:
+class _PollingClient:
     """Stands for the client that polls, which the SDK does not name at this place."""
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.host = args[2] if len(args) > 2 else kwargs.get("host")
+    def __init__(self, host: Any) -> None:
+        self.host = host
 
 
-def _count_definitions(telemetry: Telemetry, answer: Any) -> None:
+def _count_definitions(telemetry: Telemetry, call: PostHogCall, answer: Any) -> None:
     not_modified = bool(getattr(answer, "not_modified", False))
-    call = current_call()
-    if call is not None and not not_modified:
+    if not not_modified:
         call.definition_polls += 1
     telemetry.count_request(definitions_poll(telemetry.pricer.book, not_modified))
 
 
-def network_marker(_: Telemetry, switch: Switch) -> Wrapper:
+def network_marker(_: Telemetry, switch: Switch) -> Around:
     """Marks the current call as one that waited for PostHog, at requests that PostHog does not bill by themselves."""
 
-    def marker(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = current_call()
-        if switch.on and call is not None:
-            call.touched_network = True
-        return wrapped(*args, **kwargs)
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def waiting(*args: Any, **kwargs: Any) -> Any:
+            call = current_call()
+            if switch.on and call is not None:
+                call.touched_network = True
+            return original(*args, **kwargs)
 
-    return marker
+        return waiting
+
+    return around
+
+
+#: Where each meter is put: (module of the SDK, name in it, meter).
+WAISTS: tuple[tuple[str, str, Callable[[Telemetry, Switch], Around]], ...] = (
+    ("posthog.client", "Client._enqueue", enqueue_meter),
+    ("posthog.client", "flags", flags_meter),
+    ("posthog.client", "get", definitions_meter),
+    ("posthog.client", "_get_with_identity", definitions_meter),
+    ("posthog.client", "remote_config", network_marker),
+    ("posthog.client", "_remote_config_with_identity", network_marker),
+    ("posthog.client", "batch_post", network_marker),
+    ("posthog.client", "_send_v1_batch", network_marker),
+    ("posthog.async_client", "AsyncClient._prepare_event", prepare_meter),
+    ("posthog.async_client", "AsyncClient._enqueue_prepared_event", admission_meter),
+    ("posthog.async_client", "_async_flags", async_flags_meter),
+    ("posthog.async_client", "_async_remote_config", network_marker),
+    ("posthog._async_consumer", "_AsyncConsumer.request", immediate_meter),
+)

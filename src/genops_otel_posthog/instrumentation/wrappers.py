@@ -1,4 +1,4 @@
-"""The wrappers around the SDK's public methods: open the call, let the SDK work, finish the call.
+"""The functions around the SDK's public methods: open the call, let the SDK work, finish the call.
 
 A call inside another one (the SDK calls itself: a flag read captures ``$feature_flag_called``) goes straight through;
 what it does is written into the outer call by the waists.
@@ -14,104 +14,119 @@ from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from genops_otel_posthog.instrumentation.call import PostHogCall, current_call, enter_call, leave_call
+from genops_otel_posthog.instrumentation.call import PostHogCall, latest_call
 from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
+from genops_otel_posthog.instrumentation.operations import CAPTURE, Operation
+from genops_otel_posthog.instrumentation.patches import Around, Switch
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
-from genops_otel_posthog.instrumentation.wrapped_calls import WrappedCall
 
 _logger = logging.getLogger(__name__)
 
-#: A wrapt wrapper: ``(wrapped, instance, args, kwargs) -> result``.
-Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
-
-
-class Switch:
-    """Whether instrumentation is on. Bound methods taken before ``uninstrument()`` stay wrapped, so the wrappers
-    ask."""
-
-    __slots__ = ("on",)
-
-    def __init__(self) -> None:
-        self.on = True
-
 
 def _open(
-    telemetry: Telemetry, switch: Switch, what: WrappedCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    telemetry: Telemetry, switch: Switch, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> PostHogCall | None:
-    """The call to be recorded, ``None`` when this one is not. Never raises."""
-    if not switch.on or current_call() is not None or not is_instrumentation_enabled():
+    """The call to be observed, ``None`` when this one is not. Never raises."""
+    outer = latest_call.get()
+    if (outer is not None and not outer.closed) or not switch.on or not is_instrumentation_enabled():
         return None
     try:
-        properties = kwargs.get("properties") if what.properties else None
-        return telemetry.open_call(what.operation, what.target_of(args, kwargs), properties)
+        properties = kwargs.get("properties") if operation.takes_properties else None
+        return telemetry.open_call(operation, operation.target_of(args, kwargs), properties)
     except Exception:
         _logger.exception("A PostHog call could not be observed; it is made all the same")
         return None
 
 
-def wrap_method(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrapper:
-    """The wrapper of a plain method."""
-    accepts_legacy = what.method == "capture"
+def around_method(telemetry: Telemetry, switch: Switch, operation: Operation) -> Around:
+    """Replaces a plain method."""
+    accepts_legacy = operation is CAPTURE
 
-    def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if accepts_legacy and len(args) > 1 and switch.on:
-            args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
-        call = _open(telemetry, switch, what, args, kwargs)
-        if call is None:
-            return wrapped(*args, **kwargs)
-        token = enter_call(call)
-        result = error = None
-        try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            leave_call(call, token)
-            telemetry.finish_call(call, instance, args, kwargs, result, error, what.result_attributes)
-        return result
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def governed(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if accepts_legacy and len(args) > 1 and switch.on:
+                args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
+            call = _open(telemetry, switch, operation, args, kwargs)
+            if call is None:
+                return original(self, *args, **kwargs)
+            token = latest_call.set(call)
+            result = error = None
+            try:
+                result = original(self, *args, **kwargs)
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                call.closed = True
+                latest_call.reset(token)
+                telemetry.finish_call(call, self, args, kwargs, result, error)
+            return result
 
-    return wrapper
+        return governed
 
-
-def wrap_coroutine(telemetry: Telemetry, switch: Switch, what: WrappedCall) -> Wrapper:
-    """The wrapper of a coroutine method. The call begins when it is awaited."""
-
-    async def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _open(telemetry, switch, what, args, kwargs)
-        if call is None:
-            return await wrapped(*args, **kwargs)
-        token = enter_call(call)
-        result = error = None
-        try:
-            result = await wrapped(*args, **kwargs)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            leave_call(call, token)
-            telemetry.finish_call(call, instance, args, kwargs, result, error, what.result_attributes)
-        return result
-
-    return wrapper
+    return around
 
 
-def warn_at_caller(wrapper: Wrapper) -> Wrapper:
+def around_coroutine(telemetry: Telemetry, switch: Switch, operation: Operation) -> Around:
+    """Replaces a coroutine method. The call begins when it is awaited."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def governed(self: Any, *args: Any, **kwargs: Any) -> Any:
+            call = _open(telemetry, switch, operation, args, kwargs)
+            if call is None:
+                return await original(self, *args, **kwargs)
+            token = latest_call.set(call)
+            result = error = None
+            try:
+                result = await original(self, *args, **kwargs)
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                call.closed = True
+                latest_call.reset(token)
+                telemetry.finish_call(call, self, args, kwargs, result, error)
+            return result
+
+        return governed
+
+    return around
+
+
+def around_module_capture(switch: Switch) -> Around:
+    """``posthog.capture`` takes one positional argument, so the old call shapes have to be understood before it."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def capture(*args: Any, **kwargs: Any) -> Any:
+            if len(args) > 1 and switch.on:
+                args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
+            return original(*args, **kwargs)
+
+        return capture
+
+    return around
+
+
+def warning_at_caller(around: Around) -> Around:
     """Keeps the place of the warning that ``AsyncClient.capture(send_feature_flags=True)`` gives two frames up.
 
-    The wrapper's own frame would take the caller's place, and Python shows such a warning only in the caller's own
-    module.
+    Our own frame would take the caller's place, and Python shows such a warning only in the caller's own module.
     """
 
-    @functools.wraps(wrapper)
-    def keeping(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not kwargs.get("send_feature_flags"):
-            return wrapper(wrapped, instance, args, kwargs)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            result = wrapper(wrapped, instance, args, kwargs)
-        for warning in caught:
-            warnings.warn(warning.message, warning.category, stacklevel=2)
-        return result
+    def keeping(original: Callable[..., Any]) -> Callable[..., Any]:
+        governed = around(original)
+
+        @functools.wraps(original)
+        def capture(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if not kwargs.get("send_feature_flags"):
+                return governed(self, *args, **kwargs)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                result = governed(self, *args, **kwargs)
+            for warning in caught:
+                warnings.warn(warning.message, warning.category, stacklevel=2)
+            return result
+
+        return capture
 
     return keeping
