@@ -95,16 +95,17 @@ class Session:
             print(summaries.get("tests, newest", list(summaries.values())[-1]))
 
 
-def run(command: list[str | Path], **variables: str) -> None:
-    """Run a command at the root of the repository.
+def run(command: list[str | Path], *, quiet: bool = False) -> None:
+    """Run a command at the root of the repository; ``quiet`` shows its output only when it fails.
 
     Raises:
         StepFailure: It ended with another code than 0.
     """
     words = [str(part) for part in command]
-    code = subprocess.run(words, cwd=ROOT, env={**clean_environ(), **variables}, check=False).returncode
-    if code:
-        raise StepFailure(f"{' '.join([Path(words[0]).name, *words[1:]])} ended with code {code}")
+    finished = subprocess.run(words, cwd=ROOT, env=clean_environ(), capture_output=quiet, check=False)
+    if finished.returncode:
+        shown = (finished.stdout + finished.stderr).decode(errors="replace") if quiet else ""
+        raise StepFailure(f"{shown}{' '.join([Path(words[0]).name, *words[1:]])} ended with code {finished.returncode}")
 
 
 def pytest(session: Session, environment: Environment, arguments: list[str], **variables: str) -> None:
@@ -196,7 +197,7 @@ def build() -> Path:
     """Build the sdist, and from it the wheel. Returns the wheel."""
     target = VENVS / "dist"
     shutil.rmtree(target, ignore_errors=True)
-    run([DEVELOPMENT.ready().python, "-m", "build", "--outdir", target, "."], PIP_QUIET="1")
+    run([DEVELOPMENT.ready().python, "-m", "build", "--outdir", target, "."], quiet=True)
     (built,) = target.glob("*.whl")
     return built
 
@@ -295,7 +296,7 @@ def command_sdk_suite(session: Session) -> None:
 
 def command_bench(session: Session) -> None:
     """what a governed call costs, as ratios"""
-    run([DEVELOPMENT.ready().python, "benchmarks", *session.extra])
+    run([DEVELOPMENT.ready().python, "-m", "benchmarks", *session.extra])
 
 
 def command_format(_: Session) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from loopback_only import refuse_egress
 
 REPORT = "SDK_SUITE_REPORT"

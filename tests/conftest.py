@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback_only import refuse_egress
 from opentelemetry import context
+
+from loopback_only import refuse_egress
 
 FOREIGN_SETTINGS = ("GENOPS_", "OTEL_", "POSTHOG_", "RUDDERSTACK_")
 
