@@ -104,6 +104,12 @@ def test_every_free_tier_is_nearly_used_up_when_the_shop_opens() -> None:
     assert all(0 < units <= 200 for units in left.values()), left
 
 
+def test_a_backend_without_metrics_is_sent_none() -> None:
+    shop = shop_environment({}, Backends(otlp_endpoint="http://jaeger:4318"), RECEIVER, 8000, metrics=False)
+
+    assert shop["OTEL_METRICS_EXPORTER"] == "none"
+
+
 def test_the_shop_starts_as_a_user_would_start_it(tmp_path: Path) -> None:
     command = shop_command(tmp_path / "shop.py")
 

@@ -130,6 +130,14 @@ def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
     assert line_with("[red]GET[/] /", printed(with_figures(replace(FIGURES, spans=replace(SPANS, trace=root)))))
 
 
+def test_what_could_not_be_delivered_is_a_problem() -> None:
+    refusal = "Failed to export span batch code: 401, reason: Unauthorized"
+    demonstration = replace(DEMONSTRATION, log=f"shop\n{refusal}\n{refusal}")
+
+    assert demonstration.problems == (refusal,)
+    assert line_with("✗ Failed to export span batch", printed(demonstration))
+
+
 def test_where_telemetry_went_is_said_when_it_went_elsewhere() -> None:
     elsewhere = replace(
         DEMONSTRATION,

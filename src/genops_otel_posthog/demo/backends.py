@@ -22,6 +22,7 @@ SERVICE = "shop"
 _OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 _GRPC_PORT = 4317
+_HTTP = "http/protobuf"
 _OURS = ("GENOPS_", "OTEL_", "POSTHOG_")
 
 
@@ -34,12 +35,14 @@ class Backends:
         posthog_host: Its ingestion host.
         personal_key: Personal or secret key for local flag evaluation there, if any.
         otlp_endpoint: OTLP endpoint for traces and metrics; ``None`` when they go to the local receiver.
+        otlp_protocol: As in ``OTEL_EXPORTER_OTLP_PROTOCOL``.
     """
 
     posthog_key: str | None = None
     posthog_host: str = DEFAULT_HOST
     personal_key: str | None = None
     otlp_endpoint: str | None = None
+    otlp_protocol: str = _HTTP
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Backends:
@@ -60,7 +63,13 @@ class Backends:
             posthog_host=environ.get("POSTHOG_HOST") or DEFAULT_HOST,
             personal_key=environ.get(PERSONAL_KEY) or None,
             otlp_endpoint=endpoint,
+            otlp_protocol=environ.get(_OTLP_PROTOCOL) or _HTTP,
         )
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether telemetry is sent by OTLP over HTTP."""
+        return self.otlp_protocol.startswith("http")
 
     @property
     def events_are_local(self) -> bool:
@@ -82,7 +91,9 @@ def shop_command(shop: Path) -> list[str]:
     return [sys.executable, "-c", run, sys.executable, str(shop)]
 
 
-def shop_environment(environ: Mapping[str, str], backends: Backends, receiver_url: str, port: int) -> dict[str, str]:
+def shop_environment(
+    environ: Mapping[str, str], backends: Backends, receiver_url: str, port: int, *, metrics: bool = True
+) -> dict[str, str]:
     """The environment the shop is started with.
 
     Settings of the surrounding shell do not leak in, so that the demonstration is the same everywhere; only with an
@@ -94,6 +105,7 @@ def shop_environment(environ: Mapping[str, str], backends: Backends, receiver_ur
         backends: Where things go.
         receiver_url: The local receiver, for what goes there.
         port: Where the shop is to listen.
+        metrics: Whether metrics are to be sent.
     """
     shop = {name: value for name, value in environ.items() if not name.startswith(_OURS)}
     # Loopback is never behind a proxy.
@@ -109,6 +121,8 @@ def shop_environment(environ: Mapping[str, str], backends: Backends, receiver_ur
         "GENOPS_USAGE_TO_DATE": USAGE_TO_DATE,
     }
     shop |= _telemetry(environ, backends, receiver_url)
+    if not metrics:
+        shop["OTEL_METRICS_EXPORTER"] = "none"
     if backends.posthog_key is None:
         shop |= {"POSTHOG_API_KEY": "phc_demo", "POSTHOG_HOST": receiver_url, PERSONAL_KEY: "phx_demo"}
         shop["FLAG_POLL_SECONDS"] = "1"
@@ -122,7 +136,7 @@ def shop_environment(environ: Mapping[str, str], backends: Backends, receiver_ur
 def _telemetry(environ: Mapping[str, str], backends: Backends, receiver_url: str) -> dict[str, str]:
     usual = {
         "OTEL_SERVICE_NAME": SERVICE,
-        _OTLP_PROTOCOL: "http/protobuf",
+        _OTLP_PROTOCOL: _HTTP,
         "OTEL_METRIC_EXPORT_INTERVAL": "1000",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "OTEL_LOGS_EXPORTER": "none",

@@ -36,7 +36,7 @@ def print_report(demonstration: Demonstration, console: Console) -> None:
             _print_flags(figures.flags, console)
         if figures.meters:
             _print_agreement(figures, console)
-        _print_verdict(figures, console)
+    _print_verdict(demonstration, console)
     _print_next(demonstration, console)
 
 
@@ -161,19 +161,22 @@ def _agreement_cells(line: MeterLine) -> tuple[str, ...]:
     return (*("" if one is None else f"{one:,}" for one in units), _usd(line.metric_nano), _usd(line.billed_nano))
 
 
-def _print_verdict(figures: Figures, console: Console) -> None:
+def _print_verdict(demonstration: Demonstration, console: Console) -> None:
     console.print()
-    for problem in figures.problems:
+    for problem in demonstration.problems:
         console.print(f"[red]✗[/] {escape(problem)}", soft_wrap=True)
-    if figures.problems:
-        return
-    if figures.telemetry and figures.events is not None:
-        verdict = f"The estimate is the bill, to the nano-dollar, and all {figures.events:,} events arrived."
-    elif figures.telemetry:
-        verdict = "Spans and metrics agree. What PostHog counts is on its billing page some hours later."
-    else:
-        verdict = f"{figures.events:,} events arrived, and this is what PostHog would bill."
-    console.print(f"[green]✓[/] {verdict}", soft_wrap=True)
+    if not demonstration.problems:
+        console.print(f"[green]✓[/] {_verdict(demonstration.figures)}", soft_wrap=True)
+
+
+def _verdict(figures: Figures | None) -> str:
+    if figures is None:
+        return "Everything was sent to your own backends, and nothing was refused."
+    if figures.events is None:
+        return "Spans and metrics agree. What PostHog counts is on its billing page some hours later."
+    if not figures.telemetry:
+        return f"{figures.events:,} events arrived, and this is what PostHog would bill."
+    return f"The estimate is the bill, to the nano-dollar, and all {figures.events:,} events arrived."
 
 
 def _print_next(demonstration: Demonstration, console: Console) -> None:

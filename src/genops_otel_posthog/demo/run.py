@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
@@ -14,8 +14,9 @@ from typing import Protocol
 from genops_otel_posthog.demo.backends import USAGE_TO_DATE, Backends, shop_command, shop_environment
 from genops_otel_posthog.demo.evidence import read_figures
 from genops_otel_posthog.demo.figures import Figures
+from genops_otel_posthog.demo.otlp_probe import takes_metrics
 from genops_otel_posthog.demo.shop_process import free_port, running_shop, terminated_like_interrupted
-from genops_otel_posthog.demo.traffic import Traffic, plan_journeys, send_journeys
+from genops_otel_posthog.demo.traffic import Journey, Traffic, plan_journeys, send_journeys
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.pricing.usage import parse_usage_to_date
 from genops_otel_posthog.receiver.server import LocalReceiver
@@ -34,6 +35,9 @@ _NEEDED = (
     "opentelemetry.instrumentation.flask",
     "opentelemetry.proto",
 )
+_COMPLAINTS = ("Failed to export", "error uploading")
+"""What OpenTelemetry's exporters and PostHog's SDK say when they could not deliver."""
+
 _OLDEST_SDK = (7, 42)
 """The package works with older ones; the shop is written for today's."""
 
@@ -75,7 +79,8 @@ class Demonstration:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be; empty when all is well."""
-        return () if self.figures is None else self.figures.problems
+        complaints = dict.fromkeys(line for line in self.log.splitlines() if any(map(line.__contains__, _COMPLAINTS)))
+        return (*(() if self.figures is None else self.figures.problems), *complaints)
 
 
 def run_demonstration(
@@ -91,7 +96,7 @@ def run_demonstration(
         seed: Decides which.
 
     Raises:
-        GenOpsConfigurationError: a package is missing.
+        GenOpsConfigurationError: a package is missing, or nothing answers at the OTLP endpoint.
         GenOpsError: the shop could not be started, visited or stopped; the message ends with its log.
     """
     check_installation()
@@ -99,25 +104,15 @@ def run_demonstration(
     with ExitStack() as stack:
         stack.enter_context(terminated_like_interrupted())
         receiver = None
-        url = ""
         if backends.events_are_local or backends.telemetry_is_local:
             with screen.doing("starting the local receiver"):
                 receiver = stack.enter_context(LocalReceiver(flags=FLAGS))
-                url = receiver.url
-            screen.done("local receiver", f"{url}  {_role(backends)}")
+            screen.done("local receiver", f"{receiver.url}  {_role(backends)}")
         port = free_port()
-        environment = shop_environment(environ, backends, url, port)
-        with screen.doing("starting the shop under opentelemetry-instrument"):
-            began = perf_counter()
-            shop = stack.enter_context(running_shop(shop_command(SHOP), environment, port))
-        screen.done("example shop", f"opentelemetry-instrument python {SHOP.name}  ({perf_counter() - began:.1f} s)")
-        journeys = plan_journeys(seed, requests)
-        with screen.counting("visiting the shop", requests) as count:
-            traffic = send_journeys(journeys, port, on_answer=count)
-        screen.done(f"{traffic.requests} requests", f"by {len(journeys)} visitors in {traffic.seconds:.1f} s")
-        with screen.doing("stopping the shop, which delivers what it holds"):
-            shop.stop()
-        screen.done("shop stopped", "all telemetry and events delivered")
+        environment = shop_environment(
+            environ, backends, receiver.url if receiver else "", port, metrics=_metrics_are_wanted(backends, screen)
+        )
+        traffic, log = _open_shop_and_visit_it(environment, port, plan_journeys(seed, requests), screen)
         figures = None
         if receiver is not None:
             with screen.doing("adding up"):
@@ -129,7 +124,33 @@ def run_demonstration(
                     telemetry=backends.telemetry_is_local,
                     events=backends.events_are_local,
                 )
-        return Demonstration(backends, traffic, figures, perf_counter() - started, shop.log())
+    return Demonstration(backends, traffic, figures, perf_counter() - started, log)
+
+
+def _metrics_are_wanted(backends: Backends, screen: Screen) -> bool:
+    if backends.otlp_endpoint is None or not backends.speaks_http:
+        return True
+    with screen.doing("asking your OTLP endpoint"):
+        wanted = takes_metrics(backends.otlp_endpoint)
+    screen.done("OTLP endpoint", backends.otlp_endpoint + ("" if wanted else "  takes traces, but no metrics"))
+    return wanted
+
+
+def _open_shop_and_visit_it(
+    environment: Mapping[str, str], port: int, journeys: Sequence[Journey], screen: Screen
+) -> tuple[Traffic, str]:
+    began = perf_counter()
+    with ExitStack() as stack:
+        with screen.doing("starting the shop under opentelemetry-instrument"):
+            shop = stack.enter_context(running_shop(shop_command(SHOP), environment, port))
+        screen.done("example shop", f"opentelemetry-instrument python {SHOP.name}  ({perf_counter() - began:.1f} s)")
+        with screen.counting("visiting the shop", sum(map(len, journeys))) as count:
+            traffic = send_journeys(journeys, port, on_answer=count)
+        screen.done(f"{traffic.requests} requests", f"by {len(journeys)} visitors in {traffic.seconds:.1f} s")
+        with screen.doing("stopping the shop, which sends what it still holds"):
+            shop.stop()
+        screen.done("shop stopped", "having sent what it still held")
+        return traffic, shop.log()
 
 
 def check_installation() -> None:

@@ -195,6 +195,6 @@ if __name__ == "__main__":
     if os.environ.get("POSTHOG_PERSONAL_API_KEY"):
         posthog.load_feature_flags()  # type: ignore[no-untyped-call]  # the SDK has no annotations here
     try:
-        create_app().run(port=int(os.environ.get("PORT", "8000")))
+        create_app().run(os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000")))
     finally:
         posthog.shutdown()
