@@ -9,8 +9,10 @@ import pytest
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.instrumentation.usage_totals import MAX_SERIES, UsageTotals
+from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
 
+CHARGES = (Charge("events", 1),)
 ONE_EVENT = Price(50_000, 50_000, "events", 1, (("events", 1, 50_000),), ())
 
 
@@ -20,7 +22,7 @@ def test_threads_lose_no_unit():
 
     def work(owner: Attribution) -> None:
         for _ in range(2_000):
-            totals.add(owner, ONE_EVENT)
+            totals.add(owner, CHARGES, ONE_EVENT)
 
     threads = [threading.Thread(target=work, args=(owner,)) for owner in owners for _ in range(2)]
     for thread in threads:
@@ -34,7 +36,7 @@ def test_threads_lose_no_unit():
 def test_what_does_not_fit_is_one_named_series_and_the_total_stays_exact():
     totals = UsageTotals(["customer_id"])
     for number in range(MAX_SERIES + 500):
-        totals.add(Attribution(customer_id=f"c{number}"), ONE_EVENT)
+        totals.add(Attribution(customer_id=f"c{number}"), CHARGES, ONE_EVENT)
     series = totals.snapshot()
     assert len(series) == MAX_SERIES + 1
     overflow = [(labels, units) for labels, _, units, _ in series if "genops.overflow" in labels]
@@ -42,10 +44,17 @@ def test_what_does_not_fit_is_one_named_series_and_the_total_stays_exact():
     assert totals.by_meter()["events"] == (MAX_SERIES + 500, (MAX_SERIES + 500) * 50_000)
 
 
+def test_units_without_a_price_are_counted_and_cost_nothing_known():
+    totals = UsageTotals([])
+    charges = (Charge("events", 1), Charge("group_analytics", 3))
+    totals.add(Attribution(), charges, ONE_EVENT._replace(unpriced=("group_analytics",)))
+    assert totals.by_meter() == {"events": (1, 50_000), "group_analytics": (3, 0)}
+
+
 def test_labels_that_are_not_asked_for_do_not_split_series():
     totals = UsageTotals(["team"])
     for number in range(5_000):
-        totals.add(Attribution(team="checkout", customer_id=f"c{number}"), ONE_EVENT)
+        totals.add(Attribution(team="checkout", customer_id=f"c{number}"), CHARGES, ONE_EVENT)
     assert len(totals.snapshot()) == 1
 
 
@@ -53,11 +62,11 @@ def test_labels_that_are_not_asked_for_do_not_split_series():
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_starts_at_zero_even_if_the_lock_was_held():
     totals = UsageTotals([])
-    totals.add(Attribution(), ONE_EVENT)
+    totals.add(Attribution(), CHARGES, ONE_EVENT)
     with totals._lock:
         child = os.fork()
         if child == 0:
-            totals.add(Attribution(), ONE_EVENT)
+            totals.add(Attribution(), CHARGES, ONE_EVENT)
             os._exit(0 if totals.by_meter() == {"events": (1, 50_000)} else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

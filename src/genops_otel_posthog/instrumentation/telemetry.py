@@ -227,10 +227,10 @@ class Telemetry:
         """Prices and counts an event that the SDK took."""
         price = self.pricer.charge(charges)
         if call is None:
-            self.totals.add(self.resolver.resolve(), price)
+            self.totals.add(self.resolver.resolve(), charges, price)
         else:
             call.add_event(message, len(charges) > 1, price)
-            self.totals.add(call.owner, price)
+            self.totals.add(call.owner, charges, price)
         remark_on_event(message["event"], message["distinct_id"])
 
     def count_request(self, charges: tuple[Charge, ...]) -> None:
@@ -238,10 +238,10 @@ class Telemetry:
         price = self.pricer.charge(charges)
         call = current_call()
         if call is None:
-            self.totals.add(self.resolver.resolve(), price)
+            self.totals.add(self.resolver.resolve(), charges, price)
         else:
             call.add_price(price)
-            self.totals.add(call.owner, price)
+            self.totals.add(call.owner, charges, price)
 
 
 def _run_hook(hook: Callable[..., None], *given: Any) -> None:

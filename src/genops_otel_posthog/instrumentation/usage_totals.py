@@ -19,6 +19,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.money import float_usd_from_nano
+from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
 
 MAX_SERIES = 1000
@@ -33,6 +34,15 @@ class Series:
     def __init__(self, attributes: dict[str, str | bool]) -> None:
         self.attributes = attributes
         self.sums: dict[str, list[int]] = {}
+
+    def add(self, meter: str, units: int, amount_nano: int) -> None:
+        """Adds to the sums of one meter."""
+        sums = self.sums.get(meter)
+        if sums is None:
+            self.sums[meter] = [units, amount_nano]
+        else:
+            sums[0] += units
+            sums[1] += amount_nano
 
 
 class UsageTotals:
@@ -55,20 +65,24 @@ class UsageTotals:
         self._series_of: dict[Attribution, Series] = {}
         self._overflow: Series | None = None
 
-    def add(self, owner: Attribution, price: Price) -> None:
-        """Adds one priced call to the owner's series."""
+    def add(self, owner: Attribution, charges: tuple[Charge, ...], price: Price) -> None:
+        """Adds one call to the owner's series.
+
+        Args:
+            owner: Whose call it was.
+            charges: What it is billed for.
+            price: What that costs. Units of a meter without a price are counted all the same.
+        """
         with self._lock:
             series = self._series_of.get(owner)
             if series is None:
                 series = self._find_series(owner)
-            sums = series.sums
             for meter, units, amount_nano in price.parts:
-                sum_of_meter = sums.get(meter)
-                if sum_of_meter is None:
-                    sums[meter] = [units, amount_nano]
-                else:
-                    sum_of_meter[0] += units
-                    sum_of_meter[1] += amount_nano
+                series.add(meter, units, amount_nano)
+            if price.unpriced:
+                for meter, units in charges:
+                    if meter in price.unpriced:
+                        series.add(meter, units, 0)
 
     def _find_series(self, owner: Attribution) -> Series:
         labels = owner.select(self._labels)

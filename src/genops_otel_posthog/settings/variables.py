@@ -117,7 +117,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GENOPS_GROUP_ANALYTICS",
         "group_analytics",
-        "Whether the organisation has PostHog's group analytics add-on, which bills events that carry a group.",
+        "Whether the organisation has PostHog's group analytics add-on, which bills every identified event once more.",
         "`false`",
         "true",
         switch,
