@@ -91,8 +91,9 @@ class Environment:
         Raises:
             EnvironmentFailure: pip failed.
         """
-        pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
-        self._run([*pip, *arguments], "pip could not install what is needed; is PyPI reachable?")
+        pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
+        # Compiling everything takes as long as installing it; Python compiles what it imports.
+        self._run([*pip, "install", "--no-compile", *arguments], "pip could not install what is needed; is PyPI reachable?")
 
     def _make(self, wanted: str) -> None:
         started = time.monotonic()

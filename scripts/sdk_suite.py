@@ -216,11 +216,13 @@ def both_runs(tree: Path, tests: list[str], *, fresh: bool) -> tuple[Outcomes, O
         under = running.enter_context(closing(PytestRun("with", tree, tests, instrument=True)))
         if not known:
             alone = running.enter_context(closing(PytestRun("without", tree, tests, instrument=False)))
+        wait_aloud(under.process)
+        first = under.result()
+        if not known:
             wait_aloud(alone.process)
             outcomes = alone.result()
             outcomes.steadied(tree, outcomes.failed, instrument=False).write(baseline)
-        wait_aloud(under.process)
-        return Outcomes.read(baseline), under.result()
+        return Outcomes.read(baseline), first
 
 
 def arguments() -> argparse.Namespace:
