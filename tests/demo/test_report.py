@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -154,6 +155,29 @@ def test_where_events_went_is_said_when_they_went_elsewhere() -> None:
     elsewhere = replace(DEMONSTRATION, backends=Backends(posthog_key="phc_mine"), figures=replace(FIGURES, events=None))
 
     assert "https://us.posthog.com" in line_with("Activity in the project", printed(elsewhere))
+
+
+def test_commands_to_copy_work_where_the_command_is_not_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = tmp_path / "venv" / "bin"
+    scripts.mkdir(parents=True)
+    (scripts / "genops-posthog").touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(scripts / "python"))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+
+    assert "venv/bin/genops-posthog dev" in line_with("a local PostHog", printed())
+
+
+def test_commands_to_copy_are_short_where_the_command_is_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "genops-posthog").touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert line_with("a local PostHog", printed()).endswith(" genops-posthog dev")
 
 
 def test_the_key_of_the_user_is_printed_nowhere() -> None:

@@ -111,6 +111,7 @@ def shop_environment(
     # Loopback is never behind a proxy.
     shop["NO_PROXY"] = shop["no_proxy"] = ",".join(filter(None, [environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
     shop |= {
+        "HOST": "127.0.0.1",
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
         # The shop still calls two methods that PostHog has deprecated, as much code does.

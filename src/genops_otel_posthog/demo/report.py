@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +16,10 @@ from rich.table import Table
 
 from genops_otel_posthog.demo.backends import SERVICE
 from genops_otel_posthog.demo.figures import Call, CostLine, Figures, FlagLine, MeterLine, Spans
-from genops_otel_posthog.demo.run import Demonstration
+from genops_otel_posthog.demo.run import SHOP, Demonstration
 from genops_otel_posthog.money import usd_from_nano
 
+_COMMAND = "genops-posthog"
 _FLAG_KINDS = {
     "local": "answered in the process",
     "remote": "asked PostHog",
@@ -187,16 +190,32 @@ def _print_next(demonstration: Demonstration, console: Console) -> None:
         lines.append(("traces and metrics", where))
     if not backends.events_are_local:
         lines.append(("events", f"Activity in the project at {_app_host(backends.posthog_host)}, property genops_team"))
+    command = _our_command()
     lines += [
-        ("the shop's code", str(Path(__file__).with_name("shop.py"))),
+        ("the shop's code", _short(SHOP)),
         ("your own app", "GENOPS_TEAM=my-team opentelemetry-instrument python app.py"),
-        ("a local PostHog for it", "genops-posthog dev"),
-        ("this in Jaeger, SigNoz", "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 genops-posthog demo"),
-        ("what a month costs", "genops-posthog cost estimate --events 3M --identified 1M --flags 2M"),
+        ("a local PostHog for it", f"{command} dev"),
+        ("this in Jaeger, SigNoz", f"OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 {command} demo"),
+        ("what a month costs", f"{command} cost estimate --events 3M --identified 1M --flags 2M"),
     ]
     _title(console, "Where to look next")
     for what, where in lines:
         console.print(f"  {what:<23} [cyan]{escape(where)}[/]", soft_wrap=True)
+
+
+def _our_command() -> str:
+    """``genops-posthog``, or its path where the shell would not find it."""
+    script = Path(sys.executable).with_name(_COMMAND)
+    found = shutil.which(_COMMAND)
+    if not script.exists() or (found is not None and Path(found).resolve() == script.resolve()):
+        return _COMMAND
+    return _short(script)
+
+
+def _short(path: Path) -> str:
+    """The path as it is typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _app_host(ingestion_host: str) -> str:
