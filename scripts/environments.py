@@ -93,7 +93,9 @@ class Environment:
         """
         pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
         # Compiling everything takes as long as installing it; Python compiles what it imports.
-        self._run([*pip, "install", "--no-compile", *arguments], "pip could not install what is needed; is PyPI reachable?")
+        self._run(
+            [*pip, "install", "--no-compile", *arguments], "pip could not install what is needed; is PyPI reachable?"
+        )
 
     def _make(self, wanted: str) -> None:
         started = time.monotonic()

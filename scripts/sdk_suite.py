@@ -214,15 +214,19 @@ def both_runs(tree: Path, tests: list[str], *, fresh: bool) -> tuple[Outcomes, O
     print(f"  without the instrumentor: {'known from earlier' if known else 'running'}; with it: running", flush=True)
     with ExitStack() as running:
         under = running.enter_context(closing(PytestRun("with", tree, tests, instrument=True)))
-        if not known:
+        if known:
+            without = Outcomes.read(baseline)
+            wait_aloud(under.process)
+        else:
             alone = running.enter_context(closing(PytestRun("without", tree, tests, instrument=False)))
-        wait_aloud(under.process)
-        first = under.result()
-        if not known:
+            # This one first: when it cannot even start, nobody waits for the other.
+            wait_aloud(under.process)
+            under.result()
             wait_aloud(alone.process)
             outcomes = alone.result()
-            outcomes.steadied(tree, outcomes.failed, instrument=False).write(baseline)
-        return Outcomes.read(baseline), first
+            without = outcomes.steadied(tree, outcomes.failed, instrument=False)
+            without.write(baseline)
+        return without, under.result()
 
 
 def arguments() -> argparse.Namespace:
