@@ -212,9 +212,9 @@ def sdk_suite_core(_: Session) -> None:
     run([DEVELOPMENT.ready().python, "scripts/sdk_suite.py", "--core"])
 
 
-def sdk_suite(session: Session) -> None:
+def sdk_suite(_: Session) -> None:
     """All of PostHog's own tests."""
-    run([SDK_SUITE.ready().python, "scripts/sdk_suite.py", *([] if session.results else session.extra)])
+    run([SDK_SUITE.ready().python, "scripts/sdk_suite.py"])
 
 
 TEST_STEPS: list[tuple[str, Callable[[Session], None]]] = [
@@ -291,7 +291,7 @@ def command_docs(session: Session) -> None:
 
 def command_sdk_suite(session: Session) -> None:
     """PostHog's own tests, without and with the instrumentor (--core, --files …, --fresh)"""
-    sdk_suite(session)
+    run([SDK_SUITE.ready().python, "scripts/sdk_suite.py", *session.extra])
 
 
 def command_bench(session: Session) -> None:
