@@ -66,15 +66,25 @@ def test_an_identified_event_is_two_meters(instrument, client):
     [
         lambda client: client.capture("e"),
         lambda client: client.capture("e", distinct_id="u1", properties={"$process_person_profile": False}),
-        lambda client: client.capture("e", distinct_id="system"),
     ],
-    ids=["no distinct id", "personless by property", "a distinct id that PostHog takes for nobody"],
+    ids=["no distinct id", "personless by property"],
 )
 def test_an_anonymous_event_is_one_meter(instrument, client, capture):
     observed = instrument()
     capture(client)
     assert observed.usage() == {"events": 1}
     assert observed.span("capture e").attributes["posthog.event.identified"] is False
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(("mode", "identified"), [("v0", True), ("v1", False)])
+def test_only_capture_mode_v1_takes_some_distinct_ids_for_nobody(instrument, new_client, receiver, mode, identified):
+    observed = instrument()
+    client = new_client(capture_mode=mode)
+    client.capture("e", distinct_id="system")
+    client.flush()
+    assert observed.span("capture e").attributes["posthog.event.identified"] is identified
+    assert observed.usage() == receiver.bill().meters
 
 
 @pytest.mark.parametrize(
@@ -284,6 +294,20 @@ def test_what_posthog_refuses_or_strips_of_its_person_is_said_once(
     for _ in range(3):
         client.capture(event, distinct_id=distinct_id)
     assert len([record for record in caplog.records if said in record.getMessage()]) == 1
+
+
+def test_a_personal_key_in_place_of_the_project_key_is_said_once_without_the_key(instrument, new_client, caplog):
+    from genops_otel_posthog.instrumentation import remarks
+
+    remarks._say_once.cache_clear()
+    instrument()
+    client = new_client(key="phx_a-secret-that-nobody-should-see")
+    for _ in range(3):
+        client.capture("e", distinct_id="u1")
+    said = [record.getMessage() for record in caplog.records if "PostHog project key" in record.getMessage()]
+    assert len(said) == 1
+    assert "personal" in said[0]
+    assert "secret" not in said[0]
 
 
 def test_a_callers_uuid_is_kept(instrument, client):

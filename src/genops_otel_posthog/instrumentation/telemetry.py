@@ -21,7 +21,7 @@ from genops_otel_posthog.instrumentation.event_properties import (
     owner_in_properties,
 )
 from genops_otel_posthog.instrumentation.operations import Operation
-from genops_otel_posthog.instrumentation.remarks import remark_on_event
+from genops_otel_posthog.instrumentation.remarks import remark_on_event, remark_on_key
 from genops_otel_posthog.instrumentation.spans import (
     host_attributes,
     span_attributes,
@@ -42,7 +42,7 @@ RequestHook = Callable[[Span, Any, tuple[Any, ...], dict[str, Any]], None]
 ResponseHook = Callable[[Span, Any, Any], None]
 
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_MOST_HOSTS = 64  # tenants may bring hosts of their own; none needs more than a few
+_MOST_DESTINATIONS = 1024  # pairs of host and key; tenants may bring their own
 
 
 class Telemetry:
@@ -93,7 +93,7 @@ class Telemetry:
             semconv.GENOPS_COST_ESTIMATED: True,
             semconv.GENOPS_POLICY_NAME: settings.governance_policy,
         }
-        self._constant_of_host: dict[object, dict[str, Any]] = {}
+        self._constant_of: dict[tuple[object, object], dict[str, Any]] = {}
 
     # --- a call of the application ---------------------------------------------------------------------------------
 
@@ -176,12 +176,14 @@ class Telemetry:
         self._duration.record((ended_ns - call.started_ns) / 1e9, attributes, context)
 
     def _constant_for(self, client: Any) -> dict[str, Any]:
-        host = getattr(client, "host", None)
-        constant = self._constant_of_host.get(host)
+        destination = (getattr(client, "host", None), getattr(client, "api_key", None))
+        constant = self._constant_of.get(destination)
         if constant is None:
+            host, key = destination
+            remark_on_key(key)
             constant = {**self._constant, **host_attributes(host)}
-            if len(self._constant_of_host) < _MOST_HOSTS:
-                self._constant_of_host[host] = constant
+            if len(self._constant_of) < _MOST_DESTINATIONS:
+                self._constant_of[destination] = constant
         return constant
 
     # --- what the waists saw ---------------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ class Telemetry:
             properties = {**properties, **super_properties}
         return charges_for_event(
             message["event"],
-            identified=is_identified(properties) and person_processing_allowed(str(message["distinct_id"])),
+            identified=is_identified(properties) and _keeps_person(client, message["distinct_id"]),
             grouped="$groups" in properties,
             group_analytics=self._group_analytics,
         )
@@ -242,6 +244,11 @@ class Telemetry:
         else:
             call.add_price(price)
             self.totals.add(call.owner, charges, price)
+
+
+def _keeps_person(client: Any, distinct_id: object) -> bool:
+    """Whether PostHog processes a person for this distinct id. Only capture mode v1 refuses to for some."""
+    return getattr(client, "capture_mode", None) != "v1" or person_processing_allowed(str(distinct_id))
 
 
 def _run_hook(hook: Callable[..., None], *given: Any) -> None:

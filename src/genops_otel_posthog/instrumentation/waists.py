@@ -47,10 +47,12 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def _enqueue(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
-            call = current_call()
-            if not _observed(switch, call):
-                return original(self, msg, *args, **kwargs)
-            # Written out rather than through _safely: this is in the way of every event.
+            # Everything here is written out rather than called: it is in the way of every event.
+            call = latest_call.get()
+            if call is None or call.closed:
+                call = None
+                if not switch.on or not is_instrumentation_enabled():
+                    return original(self, msg, *args, **kwargs)
             try:
                 charges = telemetry.charges_for(self, msg)
                 telemetry.govern_event(msg, call, charges)
