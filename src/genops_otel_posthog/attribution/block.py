@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from contextvars import ContextVar, Token
+from contextvars import Token
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,7 @@ from opentelemetry import baggage as w3c_baggage
 from opentelemetry.context import Context, attach, create_key, detach, get_current, set_value
 from typing_extensions import Self
 
-from genops_otel_posthog.attribution.clean import warn_once
+from genops_otel_posthog.attribution.entered import enter, leave
 from genops_otel_posthog.attribution.owner import FIELDS, NOBODY, Attribution, FieldValue
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.settings import BAGGAGE_FIELDS, Settings
@@ -108,25 +108,14 @@ class governance(AbstractContextManager["governance"], AbstractAsyncContextManag
         return context
 
     def __enter__(self) -> Self:
-        below = _entered.get()
-        if below is not None and below.gone:
-            below = None
-        entry = _Entry(self, below)
-        entry.context_token = attach(self._context_over(get_current()))
-        entry.entry_token = _entered.set(entry)
+        outer = get_current()
+        enter(self, outer, self._context_over(outer))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entry = _entered.get()
-        while entry is not None and (entry.block is not self or entry.left):
-            entry = entry.below
-        if entry is None:
-            _warn_of_foreign_exit()
-            return
-        entry.left = True
-        _take_off_what_was_left()
+        leave(self)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -243,59 +232,6 @@ class _Steps:
         left = get_current()
         self._kept = None if left is self._given else left
         detach(token)
-
-
-class _Entry:
-    """One entering of a block, from ``__enter__`` to ``__exit__``.
-
-    Entries stand on each other. The context of a task or of ``copy_context()`` begins with the entries of the one it
-    was copied from, which it must leave alone: there alone can they be taken off.
-    """
-
-    __slots__ = ("below", "block", "context_token", "entry_token", "gone", "left")
-
-    context_token: Token[Context]
-    entry_token: Token[_Entry | None]
-
-    def __init__(self, block: governance, below: _Entry | None) -> None:
-        self.block = block
-        self.below = below
-        self.left = False
-        self.gone = False
-
-
-_entered: ContextVar[_Entry | None] = ContextVar("genops_governance_entered", default=None)
-
-
-def _take_off_what_was_left() -> None:
-    """Restores the context from before the topmost entries that have been left.
-
-    An entry that is left while a later one stands on it (a generator's block that ends inside its consumer's) waits for
-    that one, because restoring the context from before it would end the later one as well.
-    """
-    entry = _entered.get()
-    while entry is not None and entry.left and not entry.gone:
-        try:
-            _entered.reset(entry.entry_token)
-        except ValueError:  # entered in the context that this one was copied from
-            entry.left = False
-            _warn_of_foreign_exit()
-            return
-        detach(entry.context_token)
-        entry.gone = True
-        below = entry.below
-        # A copied context may hold the entry for long; it needs neither the contexts before it nor the entries below.
-        entry.below = None
-        del entry.context_token, entry.entry_token
-        entry = below
-
-
-def _warn_of_foreign_exit() -> None:
-    warn_once(
-        "blocks",
-        "Attribution: a governance block was left in another thread, task or context than it was entered in; where it "
-        "was entered it stays in force. Leave it where it was entered; on a generator, use governance as a decorator",
-    )
 
 
 def _baggage_fields(given: bool | Collection[str]) -> frozenset[str]:

@@ -67,7 +67,7 @@ def clean_value(field: str, value: object) -> str | None:
             found = _text_of(field, value)
         except Exception as error:  # a proxy without its object, a __str__ that fails
             kind = type(value).__name__
-            _warn(field, f"is a {kind} whose text cannot be had ({type(error).__name__}); it is left out")
+            _warn(field, f"is of type {kind}, whose text cannot be had ({type(error).__name__}); it is left out")
             return None
         if found is None:
             return None
@@ -94,12 +94,17 @@ def clean_tags(tags: object) -> dict[str, str]:
     """The tags with clean keys and values, at most :data:`MAX_TAGS` of them, in the order given."""
     if tags is None:
         return {}
-    if not isinstance(tags, Mapping):
-        kind = type(tags).__name__
-        _warn("tags", f"are a {kind} instead of a mapping like {{'platform': 'ios'}}; nothing of it is used")
+    try:
+        # A list, because another thread may be changing the mapping.
+        entries = list(tags.items()) if isinstance(tags, Mapping) else None
+    except Exception as error:
+        _warn("tags", f"are of type {type(tags).__name__}, which cannot be read ({type(error).__name__}); none is used")
+        return {}
+    if entries is None:
+        _warn("tags", f"are of type {type(tags).__name__} and not a mapping like {{'platform': 'ios'}}; none is used")
         return {}
     cleaned: dict[str, str] = {}
-    for key, value in list(tags.items()):  # a list, because another thread may be changing the mapping
+    for key, value in entries:
         name = _clean_tag_key(key)
         text = clean_value(f"tag {name}", value) if name else None
         if text is None or name is None:
@@ -142,12 +147,12 @@ def _text_of(field: str, value: object) -> str | None:
         _warn(field, "is bytes, read as UTF-8; give a string")
         return value.decode("utf-8", "replace")
     text = str(value)
-    if _MEMORY_ADDRESS.search(text):
-        _warn(field, f"is a {type(value).__name__}, which has no text of its own; it is left out. Give a string")
+    if callable(value) or _MEMORY_ADDRESS.search(text):
+        _warn(field, f"is of type {type(value).__name__}, which has no text of its own; it is left out. Give a string")
         return None
     quiet = isinstance(value, UUID) or (isinstance(value, int) and not isinstance(value, bool))
     if not quiet and not (field.startswith("tag") and isinstance(value, float)):
-        _warn(field, f"is a {type(value).__name__}, taken as its text; give a string")
+        _warn(field, f"is of type {type(value).__name__} and taken as its text; give a string")
     return str.__str__(text)
 
 

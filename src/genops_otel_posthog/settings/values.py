@@ -63,7 +63,8 @@ def names(*allowed: str) -> Callable[[str], frozenset[str]]:
             return frozenset(allowed)
         unknown = sorted(given - set(allowed))
         if unknown:
-            raise ValueError(f"{', '.join(unknown)} is not among {', '.join(allowed)} (or all, or none)")
+            shown = ", ".join(repr(name[:40]) for name in unknown[:5])
+            raise ValueError(f"{shown} is not among {', '.join(allowed)} (or all, or none)")
         if not given:
             raise ValueError(f"it names nothing; give some of {', '.join(allowed)}, or none")
         return frozenset(given)
