@@ -154,7 +154,8 @@ def _customers(governed: Iterable[ReceivedSpan]) -> tuple[tuple[str, int, int], 
         if customer is not None:
             amounts[customer] += _amount(span)
             at_list[customer] += _nano(span.attributes[semconv.GENOPS_COST_LIST_AMOUNT])
-    return tuple((customer, amounts[customer], nano) for customer, nano in at_list.most_common())
+    lines = ((customer, amounts[customer], nano) for customer, nano in at_list.items())
+    return tuple(sorted(lines, key=lambda line: line[1:], reverse=True))
 
 
 def _flags(governed: Iterable[ReceivedSpan], bill: Bill | None) -> tuple[FlagLine, ...]:
