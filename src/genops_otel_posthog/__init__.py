@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING
 from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
+    from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+    from genops_otel_posthog.adapter.validation import print_validation_result, validate_setup
+    from genops_otel_posthog.adapter.zero_code import (
+        auto_instrument,
+        get_current_adapter,
+        instrument_posthog,
+        uninstrument_posthog,
+    )
     from genops_otel_posthog.attribution import Attribution, governance
     from genops_otel_posthog.errors import (
         GenOpsConfigurationError,
@@ -23,29 +31,44 @@ if TYPE_CHECKING:
     from genops_otel_posthog.pricing.book import PriceBook
     from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
 
+#: Where each public name is defined.
 _HOME = {
     "Attribution": "attribution",
     "GenOpsConfigurationError": "errors",
     "GenOpsError": "errors",
+    "GenOpsPostHogAdapter": "adapter.adapter",
     "GenOpsProviderError": "errors",
     "GenOpsValidationError": "errors",
     "PostHogCostCalculator": "pricing.calculator",
     "PostHogInstrumentor": "instrumentation",
     "PriceBook": "pricing.book",
+    "auto_instrument": "adapter.zero_code",
+    "get_current_adapter": "adapter.zero_code",
     "governance": "attribution",
+    "instrument_posthog": "adapter.zero_code",
+    "print_validation_result": "adapter.validation",
+    "uninstrument_posthog": "adapter.zero_code",
+    "validate_setup": "adapter.validation",
 }
 
 __all__ = [
     "Attribution",
     "GenOpsConfigurationError",
     "GenOpsError",
+    "GenOpsPostHogAdapter",
     "GenOpsProviderError",
     "GenOpsValidationError",
     "PostHogCostCalculator",
     "PostHogInstrumentor",
     "PriceBook",
     "__version__",
+    "auto_instrument",
+    "get_current_adapter",
     "governance",
+    "instrument_posthog",
+    "print_validation_result",
+    "uninstrument_posthog",
+    "validate_setup",
 ]
 
 
