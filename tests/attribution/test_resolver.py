@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -111,7 +112,7 @@ def test_the_same_owner_is_the_same_object_each_time():
 def test_the_caches_do_not_grow_with_the_number_of_customers():
     def owners_alive():
         gc.collect()
-        return sum(isinstance(thing, Attribution) for thing in gc.get_objects())
+        return sum(type(thing) is Attribution for thing in gc.get_objects())
 
     resolver = AttributionResolver(Attribution(team="checkout"), {"customer_id"})
     before = owners_alive()
@@ -122,6 +123,20 @@ def test_the_caches_do_not_grow_with_the_number_of_customers():
             request = baggage.set_baggage("genops.customer_id", f"c{number}", context.Context())
             assert resolver.resolve(request).customer_id == f"c{number}"
     assert owners_alive() - before < 3 * 2048 + 10
+
+
+@pytest.mark.parametrize(("length", "kept"), [(256, True), (257, False)])
+def test_what_a_stranger_writes_at_length_is_not_kept(length, kept):
+    class Text(str):
+        pass
+
+    value = Text("x" * length)
+    written = weakref.ref(value)
+    resolver = AttributionResolver(NOBODY, {"project"})
+    resolver.resolve(baggage.set_baggage("genops.project", value, context.Context()))
+    del value
+    gc.collect()
+    assert (written() is not None) == kept
 
 
 def test_threads_that_ask_at_once_get_their_own_answers():
