@@ -70,9 +70,9 @@ def dev(
             host=host or LOOPBACK,
             allow_remote=host is not None,
         )
+        if host is not None and not is_loopback(host):
+            click.echo(f"warning: listening on {host}: anyone who reaches this port can read and write.", err=True)
         with receiver:
-            if host is not None and not is_loopback(host):
-                click.echo(f"warning: listening on {host}: anyone who reaches this port can read and write.", err=True)
             _announce(receiver, as_json=as_json)
             stop.wait()
             _farewell(receiver, as_json=as_json)

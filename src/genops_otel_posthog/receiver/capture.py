@@ -47,9 +47,7 @@ def _capture(call: Call, transaction: Transaction, limit: int, lane: Lane) -> Re
     token = _token(batch, raw_events)
     skew = _clock_skew(call, batch)
     events = [
-        judge_v0_event(raw, received_at=call.at, skew=skew)
-        for raw in raw_events
-        if raw["event"] != PERFORMANCE_EVENT
+        judge_v0_event(raw, received_at=call.at, skew=skew) for raw in raw_events if raw["event"] != PERFORMANCE_EVENT
     ]
     if not events:
         raise RequestRefused(400, "empty_filtered_payload", "payload empty after filtering invalid event types")

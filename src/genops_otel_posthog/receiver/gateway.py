@@ -123,10 +123,10 @@ class Gateway:
 
     async def _deliver(self, rule: FaultRule, reply: Reply, request: Request) -> Response:
         if rule.reset:
-            return _Reset(reply)
+            return _Reset(reply, after_half=True)
         if rule.hang:
             await self._hang(request)
-            return _Reset(reply)
+            return _Reset(reply, after_half=False)
         return _response(reply)
 
     async def _hang(self, request: Request) -> None:
@@ -224,21 +224,23 @@ def _response(reply: Reply) -> Response:
 
 
 class _Reset(Response):
-    """Half an answer, then a connection reset."""
+    """A connection reset, in the middle of an answer or in place of one."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, *, after_half: bool) -> None:
         super().__init__(reply.body or b"{}", reply.status)
+        self._after_half = after_half
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport: Any = scope[TRANSPORT]
-        if not transport.is_closing():
+        if self._after_half and not transport.is_closing():
             length = str(2 * len(self.body) + 1000).encode()
-            await send({"type": "http.response.start", "status": self.status_code,
-                        "headers": [(b"content-length", length)]})  # fmt: skip
+            headers = [(b"content-length", length)]
+            await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
             await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        if not transport.is_closing():
             # Without lingering, closing sends a reset instead of an orderly end.
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+            transport.abort()
         await asyncio.sleep(0)  # let the server see that the connection is gone before this returns
 
 

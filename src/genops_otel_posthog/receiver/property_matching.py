@@ -51,6 +51,8 @@ def matches_property(condition: Mapping[str, Any], properties: Mapping[str, Any]
     if matcher is None:
         raise CannotEvaluate(f"unknown operator {operator!r}")
     found = properties[key]
+    if found is None and operator.startswith(("is_date_", "semver_")):
+        return False
     return matcher(operator, wanted, found, now)
 
 
@@ -168,23 +170,26 @@ def _version(value: Any) -> tuple[int, int, int]:
     """Major, minor and patch; what is missing counts as zero, and a pre-release suffix is ignored.
 
     Raises:
-        ValueError: it is no version, or a number has a leading zero (semver 2.0.0, section 2).
+        ValueError: it is no version.
     """
     text = re.split("[-+]", str(value).strip().lstrip("vV"), maxsplit=1)[0]
-    parts = [*text.split("."), "", ""][:3]
-    if not parts[0]:
+    major, minor, patch = [*text.split("."), "", ""][:3]
+    return _version_number(major), _version_number(minor or "0"), _version_number(patch or "0")
+
+
+def _version_number(text: str) -> int:
+    """One number of a version; a leading zero is an error (semver 2.0.0, section 2)."""
+    if not text.isdigit() or (len(text) > 1 and text[0] == "0"):
         raise ValueError(text)
-    for part in parts:
-        if part and (not part.isdigit() or (len(part) > 1 and part[0] == "0")):
-            raise ValueError(text)
-    major, minor, patch = (int(part or 0) for part in parts)
-    return major, minor, patch
+    return int(text)
 
 
 def _version_range(operator: str, wanted: Any) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     if operator == "semver_wildcard":
         given = [part for part in str(wanted).strip().lstrip("vV").replace("*", "").split(".") if part]
-        major, minor, patch = _version(".".join(given))
+        if not given:
+            raise ValueError(wanted)
+        major, minor, patch = [*map(_version_number, given), 0, 0][:3]
         upper = [(major + 1, 0, 0), (major, minor + 1, 0), (major, minor, patch + 1)][min(len(given), 3) - 1]
         return (major, minor, patch), upper
     major, minor, patch = _version(wanted)

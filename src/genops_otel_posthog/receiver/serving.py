@@ -23,6 +23,7 @@ from genops_otel_posthog.receiver.store import Store
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the SDK's 30 s poll, so that a pooled connection is not closed under it
 _SHUTDOWN_SECONDS = 1
+_LAST_ACCEPT_SECONDS = 0.01  # for a connection accepted at the last moment to become one that can be closed
 
 
 class RunningServer:
@@ -105,6 +106,18 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A server that is closed while it accepts forgets that connection, and its client waits for ever.
+        for listener in sockets or ():
+            asyncio.get_running_loop().remove_reader(listener)
+        await asyncio.sleep(_LAST_ACCEPT_SECONDS)
+        await super().shutdown(sockets=sockets)
+        for connection in list(self.server_state.connections):
+            transport: Any = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
 
 
 class _Protocol(H11Protocol):

@@ -101,8 +101,8 @@ class Store:
         self.path = Path(path) if path is not None else Path(self._directory.name if self._directory else "", "data.db")
         try:
             _create_private(self.path)
-            self._writer = self._connect()
-            self._reader = self._connect()
+            self._writer = _connect(self.path)
+            self._reader = _connect(self.path)
         except (OSError, sqlite3.Error) as problem:
             raise GenOpsConfigurationError(
                 f"the receiver cannot keep its data in {str(self.path)!r}: {problem}; "
@@ -110,18 +110,6 @@ class Store:
             ) from problem
         last: int = self._writer.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()[0]
         self._request_ids = itertools.count(last + 1)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        # Losing the last requests to a power cut is fine for a development server; losing speed is not.
-        connection.execute("PRAGMA synchronous = OFF")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it has schema version {version}, this receiver writes {SCHEMA_VERSION}")
-        return connection
 
     def next_request_id(self) -> int:
         """An id for the request at hand, so that its rows can name it before it is finished."""
@@ -222,6 +210,23 @@ def _scrubbed(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Losing the last requests to a power cut is fine for a development server; losing speed is not.
+        connection.execute("PRAGMA synchronous = OFF")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"it has schema version {version}, this receiver writes {SCHEMA_VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _create_private(path: Path) -> None:
