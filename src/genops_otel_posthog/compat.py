@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 
 _logger = logging.getLogger(__name__)
@@ -73,8 +74,9 @@ def install_aliases() -> bool:
 
 
 def _new_package(path: str) -> ModuleType:
-    module = ModuleType(path, f"Alias of {_PACKAGE}, see {__name__}.")
-    module.__path__ = []
+    # With a spec, so that whoever looks for `genops` finds a package and not an inconsistent entry.
+    module = module_from_spec(ModuleSpec(path, None, is_package=True))
+    module.__doc__ = f"Alias of {_PACKAGE}, see {__name__}."
     module.__dict__["__genops_otel_posthog__"] = True
     sys.modules[path] = module
     return module

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from genops_otel_posthog.acceptance import project_key_problem
 from genops_otel_posthog.errors import GenOpsConfigurationError
@@ -183,7 +184,7 @@ def validate_environment_config() -> list[ValidationIssue]:
             ValidationIssue(ValidationLevel.ERROR, "Environment", problem, "Correct or unset the variable.")
             for problem in str(error).splitlines()
         ]
-    findings = [_key_finding(settings.api_key)]
+    findings = [_key_finding(settings.api_key), _host_finding(settings.host)]
     if settings.team is None:
         findings.append(
             ValidationIssue(
@@ -199,6 +200,14 @@ def validate_environment_config() -> list[ValidationIssue]:
             ValidationIssue(ValidationLevel.SUCCESS, "Attribution", f"Cost belongs to team {settings.team}.")
         )
     return findings
+
+
+def _host_finding(host: str) -> ValidationIssue:
+    """The settings have refused what is no URL of a host."""
+    name = urlsplit(host).hostname or host
+    if name.endswith(".posthog.com"):
+        return ValidationIssue(ValidationLevel.SUCCESS, "Host", f"{name} is PostHog's.")
+    return ValidationIssue(ValidationLevel.INFO, "Host", f"{name} is not PostHog's cloud; is it yours, or a proxy?")
 
 
 def _key_finding(key: str | None) -> ValidationIssue:

@@ -6,9 +6,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry import trace
+
 from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+from genops_otel_posthog.adapter.validation import validate_sdk
+from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.instrumentation import PostHogInstrumentor
 from genops_otel_posthog.settings import Settings
+from genops_otel_posthog.settings.values import host as ingestion_host
+from genops_otel_posthog.settings.values import project_key
 
 _logger = logging.getLogger(__name__)
 
@@ -31,15 +38,15 @@ def auto_instrument(
 ) -> GenOpsPostHogAdapter:
     """Instruments the PostHog SDK and configures its module-level client, so that existing code works unchanged.
 
-    What is not given is taken from the environment. Calling it again replaces the owner and the options.
+    What is not given is taken from the environment. Calling it again replaces the owner and the options; what was
+    counted so far stays counted.
 
     Args:
-        posthog_api_key: Project key (``phc_…``) for ``posthog.capture`` and the other module functions, unless the
-            application
-            has set one itself. Else ``POSTHOG_API_KEY``.
-        team: Else ``GENOPS_TEAM``, else ``auto-instrumented``.
-        project: Else ``GENOPS_PROJECT``, else ``default``.
-        posthog_host: Ingestion host of the same client. Else ``POSTHOG_HOST``.
+        posthog_api_key: Project key (``phc_…``) for ``posthog.capture`` and the other module functions. Else the one
+            that the application has set itself, else ``POSTHOG_API_KEY``.
+        team: Else ``GENOPS_TEAM``, else the resource's ``genops.team``, else ``auto-instrumented``.
+        project: Else ``GENOPS_PROJECT``, else the resource's ``genops.project``, else ``default``.
+        posthog_host: Ingestion host of the same client. Else the application's own, else ``POSTHOG_HOST``.
         environment: Else ``GENOPS_ENVIRONMENT``.
         customer_id: Else ``GENOPS_CUSTOMER_ID``.
         cost_center: Else ``GENOPS_COST_CENTER``.
@@ -52,37 +59,78 @@ def auto_instrument(
         The adapter, also returned by :func:`get_current_adapter` from now on.
 
     Raises:
-        GenOpsConfigurationError: an option or an environment variable cannot be used.
-        ModuleNotFoundError: the PostHog SDK is not installed.
+        GenOpsConfigurationError: an argument or an environment variable cannot be used, or no supported version of the
+            PostHog SDK is installed. The SDK is then not instrumented.
     """
-    global _current
-    settings = Settings.from_environ(strict=True)
-    _configure_module_client(settings, posthog_api_key, posthog_host)
-    instrumentor = PostHogInstrumentor()
-    if instrumentor.is_instrumented_by_opentelemetry:
-        instrumentor.uninstrument()
-    instrumentor.instrument(
-        team=team or settings.team or "auto-instrumented",
-        project=project or settings.project or "default",
-        environment=environment,
-        customer_id=customer_id,
-        cost_center=cost_center,
-        feature=feature,
-        tags=tags,
-        governance_policy=governance_policy,
-        **instrumentor_options,
+    return _instrument(
+        "auto-instrumented",
+        posthog_api_key,
+        posthog_host,
+        {
+            **instrumentor_options,
+            "team": team,
+            "project": project,
+            "environment": environment,
+            "customer_id": customer_id,
+            "cost_center": cost_center,
+            "feature": feature,
+            "tags": tags,
+            "governance_policy": governance_policy,
+        },
     )
-    _current = GenOpsPostHogAdapter(posthog_host or settings.host, instrumentor.telemetry)
-    return _current
 
 
 def instrument_posthog(
-    posthog_api_key: str | None = None, team: str | None = None, project: str | None = None, **kwargs: Any
+    posthog_api_key: str | None = None,
+    team: str | None = None,
+    project: str | None = None,
+    *,
+    posthog_host: str | None = None,
+    **options: Any,
 ) -> GenOpsPostHogAdapter:
     """The same as :func:`auto_instrument`, with ``default`` as the team that nobody named."""
-    return auto_instrument(
-        posthog_api_key, team or Settings.from_environ(strict=True).team or "default", project, **kwargs
-    )
+    return _instrument("default", posthog_api_key, posthog_host, {**options, "team": team, "project": project})
+
+
+def _instrument(
+    team_of_nobody: str, api_key: str | None, host: str | None, options: dict[str, Any]
+) -> GenOpsPostHogAdapter:
+    global _current
+    _require_supported_sdk()
+    settings = Settings.from_environ(strict=True)
+    api_key, host = _checked(api_key, host)
+    # A default must not win over what the resource says, which is weaker than an option.
+    resource = getattr(options.get("tracer_provider") or trace.get_tracer_provider(), "resource", None)
+    named = Attribution.from_settings(settings).over(Attribution.from_resource(getattr(resource, "attributes", {})))
+    options["team"] = options["team"] or named.team or team_of_nobody
+    options["project"] = options["project"] or named.project or "default"
+    uninstrument_posthog()
+    instrumentor = PostHogInstrumentor()
+    instrumentor.instrument(**options)
+    _current = GenOpsPostHogAdapter(_configure_module_client(settings, api_key, host), instrumentor.telemetry)
+    return _current
+
+
+def _require_supported_sdk() -> None:
+    (finding,) = validate_sdk()
+    if finding.fix_command is not None:
+        raise GenOpsConfigurationError(f"{finding.issue} {finding.recommendation} {finding.fix_command}")
+
+
+def _checked(api_key: str | None, host: str | None) -> tuple[str | None, str | None]:
+    """The arguments in the form in which they can be used; blank means "not given", as in the environment."""
+    api_key, host = (api_key or "").strip() or None, (host or "").strip() or None
+    try:
+        if api_key is not None:
+            project_key(api_key)
+    except ValueError as error:
+        raise GenOpsConfigurationError(f"posthog_api_key cannot be used: {error}") from None
+    try:
+        return api_key, None if host is None else ingestion_host(host)
+    except ValueError as error:
+        raise GenOpsConfigurationError(
+            f"posthog_host cannot be used: {error}; for example https://us.i.posthog.com"
+        ) from None
 
 
 def uninstrument_posthog() -> None:
@@ -99,15 +147,32 @@ def get_current_adapter() -> GenOpsPostHogAdapter | None:
     return _current
 
 
-def _configure_module_client(settings: Settings, api_key: str | None, host: str | None) -> None:
+def _configure_module_client(settings: Settings, api_key: str | None, host: str | None) -> str:
+    """Gives the module functions key and host where the application has not, and returns the host they send to."""
     import posthog
 
+    if settings.enabled is False:
+        posthog.disabled = True
+    if posthog.default_client is not None:
+        _remark_on_late_arguments(posthog.default_client, api_key, host)
+        return str(posthog.default_client.host)
     if api_key is not None or not (posthog.api_key or posthog.project_api_key):
         posthog.api_key = api_key or settings.api_key
     if host is not None or posthog.host is None:
         posthog.host = host or settings.host
-    if not (posthog.api_key or posthog.project_api_key):
+    if not (posthog.disabled or posthog.api_key or posthog.project_api_key):
         _logger.warning(
             "No PostHog project key: posthog.capture() and the other module functions send nothing. "
             "Set POSTHOG_API_KEY=phc_…, or pass posthog_api_key."
+        )
+    return str(posthog.host)
+
+
+def _remark_on_late_arguments(client: Any, api_key: str | None, host: str | None) -> None:
+    from posthog.request import determine_server_host
+
+    if api_key not in (None, client.api_key) or (host is not None and determine_server_host(host) != client.host):
+        _logger.warning(
+            "posthog.capture() or another module function was called before, so their client exists and keeps its key "
+            "and host. Pass posthog_api_key and posthog_host before the first of these calls."
         )
