@@ -40,7 +40,7 @@ def test_the_first_time_it_is_made_from_scratch():
     environment = Recorded(["one"])
     environment.ready()
     assert "-m venv --clear" in environment.commands[0]
-    assert environment.commands[-1].endswith("install one")
+    assert environment.commands[-1].endswith(" one")
 
 
 def test_the_second_time_nothing_runs():
@@ -54,7 +54,7 @@ def test_other_requirements_make_it_again():
     Recorded(["one"]).ready()
     again = Recorded(["two"])
     again.ready()
-    assert again.commands[-1].endswith("install two")
+    assert again.commands[-1].endswith(" two")
 
 
 def test_a_change_of_the_package_metadata_makes_it_again(tmp_path: Path):
@@ -75,7 +75,7 @@ def test_a_setting_of_a_tool_does_not(tmp_path: Path):
 
 def test_an_interrupted_installation_starts_over():
     with pytest.raises(KeyboardInterrupt):
-        Recorded(["one"], fail_at="install one").ready()
+        Recorded(["one"], fail_at="--no-compile one").ready()
     again = Recorded(["one"])
     again.ready()
     assert "-m venv --clear" in again.commands[0]
