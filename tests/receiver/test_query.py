@@ -167,6 +167,19 @@ def test_a_client_without_a_receiver_says_so() -> None:
         ReceiverClient("http://127.0.0.1:9").summary()
 
 
+# --- web pages ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("localhost:1", 200), ("[::1]", 200)])
+def test_a_web_page_that_poses_as_this_machine_gets_nothing(http_to: Any, host: str, status: int) -> None:
+    assert http_to.get("/api/events", {"Host": host}).status == status
+
+
+def test_a_form_of_a_web_page_cannot_start_an_outage(receiver: LocalReceiver, http_to: Any) -> None:
+    assert http_to.post("/api/faults", {"status": 503}, {"Content-Type": "text/plain"}).status == 415
+    assert receiver.faults() == []
+
+
 # --- the bill -----------------------------------------------------------------------------------------------------
 
 

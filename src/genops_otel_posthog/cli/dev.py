@@ -13,7 +13,8 @@ import click
 
 from genops_otel_posthog.cli.output import json_option
 from genops_otel_posthog.receiver.faults import read_rule_text
-from genops_otel_posthog.receiver.server import LOOPBACK, LocalReceiver, environment_for, is_loopback
+from genops_otel_posthog.receiver.loopback import LOOPBACK, is_loopback
+from genops_otel_posthog.receiver.server import LocalReceiver, environment_for
 
 _ENDPOINTS = (
     ("events", "/batch/  /e/  /capture/  /track/  /engage/  /i/v0/e/  /i/v0/ai/batch/  /i/v1/analytics/events"),

@@ -26,6 +26,7 @@ from genops_otel_posthog.receiver.faults import Faults, read_rule
 from genops_otel_posthog.receiver.flag_evaluation import FlagDefinitions, read_definitions
 from genops_otel_posthog.receiver.flags import FlagService
 from genops_otel_posthog.receiver.gateway import Gateway, api_error, wait_until
+from genops_otel_posthog.receiver.loopback import is_loopback
 from genops_otel_posthog.receiver.store import Store
 
 MAX_WAIT = 600.0
@@ -33,7 +34,13 @@ MAX_WAIT = 600.0
 
 
 def create_app(
-    store: Store, *, definitions: FlagDefinitions, faults: Faults, keep_bodies: bool, stopping: asyncio.Event
+    store: Store,
+    *,
+    definitions: FlagDefinitions,
+    faults: Faults,
+    keep_bodies: bool,
+    allow_remote: bool,
+    stopping: asyncio.Event,
 ) -> Starlette:
     """The ASGI application.
 
@@ -42,6 +49,7 @@ def create_app(
         definitions: the feature flags of the project.
         faults: rules in force from the start.
         keep_bodies: whether request bodies are kept as sent.
+        allow_remote: whether the query API answers to other names than those of this machine.
         stopping: set by the caller before it shuts down, so that nothing waits any longer.
     """
     gateway = Gateway(
@@ -52,7 +60,7 @@ def create_app(
         stopping,
         asyncio.Event(),
     )
-    api = _Api(gateway, FlagService(definitions), ThreadPoolExecutor(1, "receiver-query"))
+    api = _Api(gateway, FlagService(definitions), ThreadPoolExecutor(1, "receiver-query"), allow_remote)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -108,10 +116,11 @@ def _both_ways(gateway: Gateway, table: list[tuple[str, str, Endpoint, int]]) ->
 class _Api:
     """The query API. Reads happen in a thread of their own, beside the one that writes."""
 
-    def __init__(self, gateway: Gateway, flags: FlagService, reader: ThreadPoolExecutor) -> None:
+    def __init__(self, gateway: Gateway, flags: FlagService, reader: ThreadPoolExecutor, allow_remote: bool) -> None:
         self.gateway = gateway
         self.flags = flags
         self.reader = reader
+        self.allow_remote = allow_remote
 
     def routes(self) -> list[Route]:
         """All routes under ``/api/``."""
@@ -126,12 +135,30 @@ class _Api:
             ("/api/wait/{name}", self._wait),
         ]  # fmt: skip
         return [
-            *(Route(path, _refusing(endpoint), methods=["GET"]) for path, endpoint in get),
-            Route("/api/flags", _refusing(self._flags), methods=["GET", "PUT"]),
-            Route("/api/faults", _refusing(self._faults), methods=["GET", "PUT", "POST", "DELETE"]),
-            Route("/api/faults/{id:int}", _refusing(self._one_fault), methods=["DELETE"]),
-            Route("/api/data", _refusing(self._data), methods=["DELETE"]),
+            *(Route(path, self._guarded(endpoint), methods=["GET"]) for path, endpoint in get),
+            Route("/api/flags", self._guarded(self._flags), methods=["GET", "PUT"]),
+            Route("/api/faults", self._guarded(self._faults), methods=["GET", "PUT", "POST", "DELETE"]),
+            Route("/api/faults/{id:int}", self._guarded(self._one_fault), methods=["DELETE"]),
+            Route("/api/data", self._guarded(self._data), methods=["DELETE"]),
         ]
+
+    def _guarded(self, endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """A wrong question gets a sentence, not a traceback; a web page that posed as this machine gets nothing.
+
+        What was received may be personal, and a browser lets any page ask a name that its owner pointed at loopback.
+        """
+
+        async def handle(request: Request) -> Response:
+            if not self.allow_remote and not is_loopback(request.url.hostname):
+                return api_error(GenOpsValidationError("ask by the address of this machine, such as 127.0.0.1"), 403)
+            if request.method == "POST" and request.headers.get("content-type") != "application/json":
+                return api_error(GenOpsValidationError("the content type must be application/json"), 415)
+            try:
+                return await endpoint(request)
+            except GenOpsError as problem:
+                return api_error(problem)
+
+        return handle
 
     async def _query(self, work: Callable[[Any], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.reader, self.gateway.store.read, work)
@@ -203,18 +230,6 @@ class _Api:
     async def _data(self, _request: Request) -> Response:
         await asyncio.get_running_loop().run_in_executor(self.gateway.worker, self.gateway.store.clear)
         return JSONResponse({})
-
-
-def _refusing(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """A wrong question gets a sentence, not a traceback."""
-
-    async def handle(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except GenOpsError as problem:
-            return api_error(problem)
-
-    return handle
 
 
 def _bill(connection: Any, request: Request) -> dict[str, Any]:

@@ -39,6 +39,7 @@ _REQUEST_COLUMNS = (
     "id", "at", "method", "path", "query", "status", "bytes", "encoding", "user_agent", "duration_us", "note", "fault",
     "body",
 )  # fmt: skip
+_LONGEST_PAUSE = 0.2
 _SECRET_KEY = re.compile(r"\b(ph[xs]_)\w+")
 
 
@@ -254,13 +255,18 @@ async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
 
 
 async def wait_until(gateway: Gateway, condition: Callable[[], Awaitable[bool]], *, seconds: float) -> bool:
-    """Wait until ``condition`` holds, asking again after each request; ``False`` when time runs out or we stop."""
+    """Wait until ``condition`` holds, asking again after each request; ``False`` when time runs out or we stop.
+
+    Asking never takes more than half of the time, however many requests come and however long it takes to count.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
         changed = gateway.changed  # taken before asking, so that no change in between is missed
+        asked = loop.time()
         if await condition():
             return True
+        await asyncio.sleep(min(loop.time() - asked, _LONGEST_PAUSE))
         left = deadline - loop.time()
         if left <= 0 or gateway.stopping.is_set():
             return False

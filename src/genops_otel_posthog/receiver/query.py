@@ -24,8 +24,8 @@ class Listing:
     """A table as the query API shows it.
 
     Attributes:
-        columns: of the answer, as SQL; ``*_json`` expressions are decoded.
-        json_columns: those of ``columns`` that hold JSON text.
+        columns: of the answer, name to SQL.
+        json_columns: those of ``columns`` that hold JSON text, which is decoded.
         filters: parameter name to SQL condition with one ``?``.
         json_filters: prefix of a parameter to the JSON column it looks into (``property.plan=pro``).
         defaults: parameters that hold when they are not given; ``any`` lifts one.

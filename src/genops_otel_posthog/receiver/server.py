@@ -6,7 +6,6 @@ kill the receiver.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import signal
@@ -24,12 +23,12 @@ from genops_otel_posthog.errors import GenOpsConfigurationError, GenOpsError
 from genops_otel_posthog.receiver.client import ReceiverClient
 from genops_otel_posthog.receiver.faults import FaultRule, Faults
 from genops_otel_posthog.receiver.flag_evaluation import FlagDefinitions, read_definitions
+from genops_otel_posthog.receiver.loopback import LOOPBACK, is_loopback
 from genops_otel_posthog.receiver.store import Store
 
 if TYPE_CHECKING:
     from genops_otel_posthog.receiver.serving import RunningServer
 
-LOOPBACK = "127.0.0.1"
 _START_SECONDS = 30.0
 
 
@@ -67,6 +66,7 @@ class LocalReceiver(ReceiverClient):
         self._faults = faults
         self._keep_bodies = keep_bodies
         self._host = host
+        self._allow_remote = allow_remote
         if not allow_remote and not is_loopback(host):
             raise GenOpsConfigurationError(
                 f"the receiver has no authentication and listens on loopback only, not on {host!r}; "
@@ -97,7 +97,12 @@ class LocalReceiver(ReceiverClient):
         for rule in self._faults:
             rules.add(rule)
         server = RunningServer(
-            listener, store, definitions=self._definitions, faults=rules, keep_bodies=self._keep_bodies
+            listener,
+            store,
+            definitions=self._definitions,
+            faults=rules,
+            keep_bodies=self._keep_bodies,
+            allow_remote=self._allow_remote,
         )
         server.start()
         self._server = server
@@ -237,14 +242,6 @@ def load_definitions(flags: object) -> FlagDefinitions:
                 f"the flag definitions in {str(path)!r} cannot be read: {problem}"
             ) from problem
     return read_definitions(flags, source="flags")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def environment_for(url: str) -> Mapping[str, str]:

@@ -32,10 +32,21 @@ class RunningServer:
     Args:
         listener: a bound and listening socket; closed when the server stops.
         store: closed when the server stops.
+        definitions: the feature flags of the project.
+        faults: rules in force from the start.
+        keep_bodies: whether request bodies are kept as sent.
+        allow_remote: whether the query API answers to other names than those of this machine.
     """
 
     def __init__(
-        self, listener: socket.socket, store: Store, *, definitions: FlagDefinitions, faults: Faults, keep_bodies: bool
+        self,
+        listener: socket.socket,
+        store: Store,
+        *,
+        definitions: FlagDefinitions,
+        faults: Faults,
+        keep_bodies: bool,
+        allow_remote: bool,
     ) -> None:
         self._listener = listener
         self._store = store
@@ -43,7 +54,12 @@ class RunningServer:
         self._started = threading.Event()
         self._problem: BaseException | None = None
         app = create_app(
-            store, definitions=definitions, faults=faults, keep_bodies=keep_bodies, stopping=self._stopping
+            store,
+            definitions=definitions,
+            faults=faults,
+            keep_bodies=keep_bodies,
+            allow_remote=allow_remote,
+            stopping=self._stopping,
         )
         config = uvicorn.Config(
             app,
