@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.context import Context
 
 from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.instrumentation.operations import Operation
 from genops_otel_posthog.pricing.pricer import Price
-
-if TYPE_CHECKING:
-    from genops_otel_posthog.instrumentation.operations import Operation
 
 
 class PostHogCall:

@@ -9,18 +9,17 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.instrumentation.call import PostHogCall
 
 
-def flag_result_attributes(result: Any, call: PostHogCall) -> dict[str, Any]:
+def flag_result_attributes(result: Any, asked_posthog: bool) -> dict[str, Any]:
     """The answer about one flag.
 
     Args:
         result: The SDK's ``FeatureFlagResult``, or ``None`` when it has no answer.
-        call: The call that asked.
+        asked_posthog: Whether the SDK waited for PostHog, so that no answer means a failure.
     """
     if result is None:
-        return {semconv.FEATURE_FLAG_RESULT_REASON: "error" if call.touched_network else "unknown"}
+        return {semconv.FEATURE_FLAG_RESULT_REASON: "error" if asked_posthog else "unknown"}
     variant = getattr(result, "variant", None)
     if variant is not None:
         return {semconv.FEATURE_FLAG_RESULT_VARIANT: variant, semconv.FEATURE_FLAG_RESULT_REASON: "split"}
@@ -31,7 +30,7 @@ def flag_result_attributes(result: Any, call: PostHogCall) -> dict[str, Any]:
     }
 
 
-def flags_result_attributes(result: Any, _: PostHogCall) -> dict[str, Any]:
+def flags_result_attributes(result: Any, _: bool) -> dict[str, Any]:
     """How many flags an answer about several holds.
 
     Args:

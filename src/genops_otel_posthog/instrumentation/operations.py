@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.instrumentation.call import PostHogCall
 from genops_otel_posthog.instrumentation.flag_results import flag_result_attributes, flags_result_attributes
 
 
@@ -28,7 +27,7 @@ class Operation:
         sends_event: Whether its purpose is to send an event.
         reads_flags: Whether its purpose is to read flags.
         takes_properties: Whether it takes event properties, which may name an owner.
-        result_attributes: What its result says about the call, as span attributes.
+        result_attributes: What its result says, as span attributes; also told whether PostHog was asked.
     """
 
     name: str
@@ -38,7 +37,7 @@ class Operation:
     sends_event: bool = False
     reads_flags: bool = False
     takes_properties: bool = False
-    result_attributes: Callable[[Any, PostHogCall], dict[str, Any]] | None = None
+    result_attributes: Callable[[Any, bool], dict[str, Any]] | None = None
 
     def target_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
         """What a call with these arguments is about, as text; ``None`` when they do not say."""

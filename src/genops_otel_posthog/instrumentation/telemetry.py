@@ -139,7 +139,7 @@ class Telemetry:
         if error is not None:
             attributes[semconv.ERROR_TYPE] = type(error).__qualname__
         elif call.operation.result_attributes is not None:
-            attributes.update(call.operation.result_attributes(result, call))
+            attributes.update(call.operation.result_attributes(result, call.touched_network))
         if self._record_distinct_id and call.distinct_id is not None:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
         return self._tracer.start_span(
