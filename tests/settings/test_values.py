@@ -184,7 +184,7 @@ def test_a_key_of_another_form_is_used_and_remarked_on_once(caplog):
     for _ in range(2):
         assert setting("POSTHOG_API_KEY", "your-posthog-api-key-here", "api_key") == "your-posthog-api-key-here"
     (message,) = messages(caplog)
-    assert message.startswith("POSTHOG_API_KEY does not start with 'phc_'")
+    assert message.startswith("The PostHog project key does not start with 'phc_'")
     assert "your-posthog" not in message
 
 

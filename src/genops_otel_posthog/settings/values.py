@@ -126,8 +126,8 @@ def project_key(value: str) -> str:
     if not value.startswith("phc_"):
         warn_once(
             "the key",
-            "POSTHOG_API_KEY does not start with 'phc_' as PostHog's project keys do; if nothing arrives, compare it "
-            "with the key in PostHog: Settings, Project, General",
+            "The PostHog project key does not start with 'phc_' as they do today; if nothing arrives, compare it with "
+            "the key in PostHog: Settings, Project, General",
         )
     return value
 
@@ -167,7 +167,7 @@ def host(value: str) -> str:
     if parts.scheme == "http" and not _is_loopback(name):
         warn_once(
             "the host",
-            f"POSTHOG_HOST: http://{name} is not encrypted, so everybody on the way can read the project key and what "
+            f"PostHog host http://{name} is not encrypted, so everybody on the way can read the project key and what "
             "the events say about people; use https",
         )
     return url.rstrip("/")
