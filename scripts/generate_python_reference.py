@@ -1,7 +1,7 @@
 """Writes ``docs/reference/python.md`` from the public names of the package and their docstrings.
 
-    python scripts/generate_python_reference.py            writes the page
-    python scripts/generate_python_reference.py --check    ends with 1 when the page is not up to date
+python scripts/generate_python_reference.py            writes the page
+python scripts/generate_python_reference.py --check    ends with 1 when the page is not up to date
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 - this file is started with whatev
 from environments import ROOT, VENVS, Environment, EnvironmentFailure, clean_environ, remove_all
 
 CHECKED = ["src", "scripts", "tests", "benchmarks", "examples"]
+GENERATORS = sorted(path.relative_to(ROOT) for path in (ROOT / "scripts").glob("generate_*.py"))
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 PYTEST_SUMMARY = re.compile(r"\d+ (passed|failed|errors?|skipped|deselected|xfailed|warnings?)\b.* in [\d.]+s")
 PYTEST_FOUND_NO_TEST = 5
@@ -59,6 +60,7 @@ class Session:
     """One invocation: the options, and how each step ended."""
 
     slow: bool = False
+    keep_going: bool = False
     extra: list[str] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     last_summary: str = ""
@@ -169,9 +171,16 @@ def walls(_: Session) -> None:
     run([DEVELOPMENT.script("lint-imports")])
 
 
-def registry(_: Session) -> None:
-    """The generated files are what the registry says."""
-    run([DEVELOPMENT.python, "scripts/generate_semconv.py", "--check"])
+def generated(_: Session) -> None:
+    """The generated files are what their sources say."""
+    for script in GENERATORS:
+        run([DEVELOPMENT.python, script, "--check"])
+
+
+def generate(_: Session) -> None:
+    """Write the generated files."""
+    for script in GENERATORS:
+        run([DEVELOPMENT.ready().python, script])
 
 
 def newest(session: Session) -> None:
@@ -222,7 +231,7 @@ TEST_STEPS: list[tuple[str, Callable[[Session], None]]] = [
     ("lint", lint),
     ("types", typecheck),
     ("walls", walls),
-    ("registry", registry),
+    ("generated files", generated),
     ("tests, newest", newest),
     ("tests, oldest", oldest),
     ("wheel", wheel),
@@ -233,13 +242,26 @@ SLOW_STEPS: list[tuple[str, Callable[[Session], None]]] = [*TEST_STEPS[:-1], ("P
 
 
 def steps(session: Session, chosen: list[tuple[str, Callable[[Session], None]]]) -> None:
-    """Run steps until one fails, then say how each went."""
+    """Run steps until one fails (or all of them, when asked to keep going), then say how each went.
+
+    Raises:
+        StepFailure: One or more steps failed.
+    """
     DEVELOPMENT.ready()
+    failures: list[StepFailure] = []
     try:
         for name, action in chosen:
-            session.step(name, action)
+            try:
+                session.step(name, action)
+            except StepFailure as failure:
+                print(failure, file=sys.stderr, flush=True)
+                failures.append(failure)
+                if not session.keep_going:
+                    break
     finally:
         session.report()
+    if failures:
+        raise StepFailure("")
 
 
 def command_test(session: Session) -> None:
@@ -259,7 +281,7 @@ def command_install(_: Session) -> None:
 
 def command_lint(session: Session) -> None:
     """layout, ruff, walls between rooms, generated files"""
-    steps(session, [step for step in TEST_STEPS if step[0] in {"format", "lint", "walls", "registry"}])
+    steps(session, [step for step in TEST_STEPS if step[0] in {"format", "lint", "walls", "generated files"}])
 
 
 def command_typecheck(_: Session) -> None:
@@ -285,7 +307,7 @@ def command_wheel(session: Session) -> None:
 
 def command_docs(session: Session) -> None:
     """write the generated reference and run the examples of the documentation"""
-    run([DEVELOPMENT.ready().python, "scripts/generate_semconv.py"])
+    generate(session)
     docs(session)
 
 
@@ -299,9 +321,9 @@ def command_bench(session: Session) -> None:
     run([DEVELOPMENT.ready().python, "-m", "benchmarks", *session.extra])
 
 
-def command_format(_: Session) -> None:
+def command_format(session: Session) -> None:
     """write generated files, fix what ruff can fix, lay out the code"""
-    run([DEVELOPMENT.ready().python, "scripts/generate_semconv.py"])
+    generate(session)
     run([DEVELOPMENT.script("ruff"), "check", "--fix", "--quiet", "--exit-zero", *existing(CHECKED)])
     run([DEVELOPMENT.script("ruff"), "format", *existing(CHECKED)])
 
@@ -331,11 +353,14 @@ def main() -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     parser.add_argument("--slow", action="store_true", help="with tests: also the slow ones")
+    parser.add_argument("--keep-going", action="store_true", help="with test and lint: do all steps, even if one fails")
     options, extra = parser.parse_known_args()
     try:
-        COMMANDS[options.command](Session(slow=options.slow, extra=extra))
+        COMMANDS[options.command](Session(slow=options.slow, keep_going=options.keep_going, extra=extra))
     except (EnvironmentFailure, StepFailure) as error:
-        print(error, file=sys.stderr)
+        # What a step had to say has been said above the table, which ends the output.
+        if str(error):
+            print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command starts again where that is possible", file=sys.stderr)
