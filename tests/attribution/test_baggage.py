@@ -79,6 +79,12 @@ def test_baggage_that_the_application_sets_itself_may_hold_any_value():
         context.detach(token)
 
 
+def test_what_is_not_baggage_under_the_key_of_baggage_breaks_nothing():
+    (key,) = baggage.set_baggage("a", "b", context.Context())
+    broken = context.set_value(key, "genops.team=checkout", context.Context())
+    assert AttributionResolver(NOBODY, EVERYTHING).resolve(broken) == NOBODY
+
+
 def test_a_block_writes_no_baggage_unless_asked():
     with governance(team="checkout", customer_id="acme"):
         assert outgoing() == {}
