@@ -18,13 +18,21 @@ def _say_once(problem: str) -> None:
     _logger.warning("%s", problem)
 
 
+_MOST_FINE_NAMES = 4096
+_fine_names: set[object] = set()
+
+
 def remark_on_event(name: object, distinct_id: object) -> None:
     """Logs, once per problem, what PostHog will not do with an event of this name and distinct id.
 
     The message names the event but never the distinct id, which may identify a person.
     """
-    if isinstance(name, str) and (problem := event_name_problem(name)) is not None:
-        _say_once(f"Event name {name[:60]!r}: {problem}")
+    if name not in _fine_names:
+        problem = event_name_problem(name)
+        if problem is not None:
+            _say_once(f"Event name {str(name)[:60]!r}: {problem}")
+        elif len(_fine_names) < _MOST_FINE_NAMES:
+            _fine_names.add(name)
     if isinstance(distinct_id, str) and (problem := distinct_id_problem(distinct_id)) is not None:
         _say_once(f"Event {str(name)[:60]!r} has a distinct id that PostHog does not treat as a person's: {problem}")
 

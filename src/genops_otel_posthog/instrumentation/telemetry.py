@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import Any
 
-from opentelemetry.context import get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
@@ -80,6 +80,7 @@ class Telemetry:
         self._tracer = tracer
         self._request_hook = request_hook
         self._response_hook = response_hook
+        self._hooked = request_hook is not None or response_hook is not None
         self._duration = meter.create_histogram(
             semconv.METRIC_POSTHOG_CLIENT_OPERATION_DURATION,
             unit="s",
@@ -97,15 +98,17 @@ class Telemetry:
 
     # --- a call of the application ---------------------------------------------------------------------------------
 
-    def open_call(self, operation: Operation, target: str | None, properties: object = None) -> PostHogCall:
+    def open_call(
+        self, operation: Operation, target: str | None, context: Context, properties: object = None
+    ) -> PostHogCall:
         """Opens a call.
 
         Args:
             operation: What is asked for.
             target: The event's name or the flag's key.
+            context: The OpenTelemetry context it is made in.
             properties: The event properties that the application gave, which may name an owner.
         """
-        context = get_current()
         declared = owner_in_properties(properties) if properties and self._application_wins else None
         owner = self.resolver.resolve(context, NOBODY if declared is None else declared)
         return PostHogCall(operation, target, owner, context)
@@ -125,8 +128,8 @@ class Telemetry:
             span = None
             if span_switch(call) in self._spans:
                 span = self._start_span(call, client, result, error)
-                if span.is_recording():
-                    self._complete_span(span, client, args, kwargs, result, error)
+                if self._hooked and span.is_recording():
+                    self._run_hooks(span, client, args, kwargs, result)
             if call.touched_network:
                 self._record_duration(call, ended_ns, client, span, error)
             if span is not None:
@@ -142,22 +145,15 @@ class Telemetry:
             attributes.update(call.operation.result_attributes(result, call.touched_network))
         if self._record_distinct_id and call.distinct_id is not None:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
-        return self._tracer.start_span(
+        span = self._tracer.start_span(
             span_name(call), call.context, span_kind(call), attributes, start_time=call.started_ns
         )
-
-    def _complete_span(
-        self,
-        span: Span,
-        client: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        result: Any,
-        error: BaseException | None,
-    ) -> None:
         if error is not None:
             # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
+        return span
+
+    def _run_hooks(self, span: Span, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         if self._request_hook is not None:
             _run_hook(self._request_hook, span, client, args, kwargs)
         if self._response_hook is not None:
@@ -196,7 +192,11 @@ class Telemetry:
             properties = {**properties, **super_properties}
         return charges_for_event(
             message["event"],
-            identified=is_identified(properties) and _keeps_person(client, message["distinct_id"]),
+            identified=is_identified(properties)
+            and (
+                # Only capture mode v1 refuses to process a person for some distinct ids.
+                getattr(client, "capture_mode", None) != "v1" or person_processing_allowed(str(message["distinct_id"]))
+            ),
             grouped="$groups" in properties,
             group_analytics=self._group_analytics,
         )
@@ -212,7 +212,7 @@ class Telemetry:
             return
         context = get_current() if call is None else call.context
         owner = self.resolver.resolve(context) if call is None else call.owner
-        if self._event_properties == "auto" and not owner:
+        if not owner.event_properties() and self._event_properties == "auto":
             return
         given = message.get("properties")
         added = governance_properties(owner, self.pricer.quote(charges).amount_nano, context)
@@ -244,11 +244,6 @@ class Telemetry:
         else:
             call.add_price(price)
             self.totals.add(call.owner, charges, price)
-
-
-def _keeps_person(client: Any, distinct_id: object) -> bool:
-    """Whether PostHog processes a person for this distinct id. Only capture mode v1 refuses to for some."""
-    return getattr(client, "capture_mode", None) != "v1" or person_processing_allowed(str(distinct_id))
 
 
 def _run_hook(hook: Callable[..., None], *given: Any) -> None:

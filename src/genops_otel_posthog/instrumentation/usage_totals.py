@@ -35,15 +35,6 @@ class Series:
         self.attributes = attributes
         self.sums: dict[str, list[int]] = {}
 
-    def add(self, meter: str, units: int, amount_nano: int) -> None:
-        """Adds to the sums of one meter."""
-        sums = self.sums.get(meter)
-        if sums is None:
-            self.sums[meter] = [units, amount_nano]
-        else:
-            sums[0] += units
-            sums[1] += amount_nano
-
 
 class UsageTotals:
     """Usage and cost of this process since it started.
@@ -77,12 +68,16 @@ class UsageTotals:
             series = self._series_of.get(owner)
             if series is None:
                 series = self._find_series(owner)
+            sums = series.sums
             for meter, units, amount_nano in price.parts:
-                series.add(meter, units, amount_nano)
-            if price.unpriced:
-                for meter, units in charges:
-                    if meter in price.unpriced:
-                        series.add(meter, units, 0)
+                of_meter = sums.get(meter)
+                if of_meter is None:
+                    sums[meter] = [units, amount_nano]
+                else:
+                    of_meter[0] += units
+                    of_meter[1] += amount_nano
+            for meter in price.unpriced:
+                sums.setdefault(meter, [0, 0])[0] += dict(charges)[meter]
 
     def _find_series(self, owner: Attribution) -> Series:
         labels = owner.select(self._labels)

@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.context import get_current
 
 from genops_otel_posthog.instrumentation.call import PostHogCall, latest_call
 from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
 from genops_otel_posthog.instrumentation.operations import CAPTURE, Operation
 from genops_otel_posthog.instrumentation.patches import Around, Switch
+from genops_otel_posthog.instrumentation.suppression import is_suppressed
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 
 _logger = logging.getLogger(__name__)
@@ -28,11 +29,14 @@ def _open(
 ) -> PostHogCall | None:
     """The call to be observed, ``None`` when this one is not. Never raises."""
     outer = latest_call.get()
-    if (outer is not None and not outer.closed) or not switch.on or not is_instrumentation_enabled():
+    if (outer is not None and not outer.closed) or not switch.on:
+        return None
+    context = get_current()
+    if is_suppressed(context):
         return None
     try:
         properties = kwargs.get("properties") if operation.takes_properties else None
-        return telemetry.open_call(operation, operation.target_of(args, kwargs), properties)
+        return telemetry.open_call(operation, operation.target_of(args, kwargs), context, properties)
     except Exception:
         _logger.exception("A PostHog call could not be observed; it is made all the same")
         return None

@@ -97,8 +97,7 @@ class Pricer:
         """Prices a call as if it were the next one, without counting it."""
         if not charges:
             return UNBILLED
-        used = self.usage.used
-        return self._price(charges, [used(meter) for meter, _ in charges])
+        return self._price(charges, self.usage.used_all(charges))
 
     def _price(self, charges: tuple[Charge, ...], used: list[int]) -> Price:
         kept = self._kept.get(charges)

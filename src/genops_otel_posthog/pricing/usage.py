@@ -48,6 +48,10 @@ class MonthToDateUsage(Protocol):
         """Units used so far this month."""
         ...
 
+    def used_all(self, charges: Iterable[tuple[str, int]]) -> list[int]:
+        """:meth:`used` of the meters of several charges, in their order."""
+        ...
+
 
 class BillingMonth(NamedTuple):
     """A calendar month in UTC, PostHog's billing month.
@@ -107,7 +111,10 @@ class InProcessUsage:
         # Every call of the application comes through here; `with` would double the cost of the lock.
         self._acquire()
         try:
-            counts = self._current()
+            now = self._clock()
+            if not self._month_start <= now < self._month_end:
+                self._enter(BillingMonth.at(now))
+            counts = self._counts
             for meter, units in charges:
                 before = counts.get(meter, 0)
                 counts[meter] = before + units
@@ -118,14 +125,15 @@ class InProcessUsage:
 
     def used(self, meter: str) -> int:
         """Units used so far this month."""
-        with self._lock:
-            return self._current().get(meter, 0)
+        return self.used_all(((meter, 0),))[0]
 
-    def _current(self) -> dict[str, int]:
-        now = self._clock()
-        if not self._month_start <= now < self._month_end:
-            self._enter(BillingMonth.at(now))
-        return self._counts
+    def used_all(self, charges: Iterable[tuple[str, int]]) -> list[int]:
+        """:meth:`used` of the meters of several charges. Takes no lock: others may count while this one looks."""
+        if not self._month_start <= self._clock() < self._month_end:
+            with self._lock:
+                self._enter(BillingMonth.at(self._clock()))
+        counts = self._counts
+        return [counts.get(meter, 0) for meter, _ in charges]
 
     def _enter(self, month: BillingMonth) -> None:
         # Kept as plain attributes: they are compared in every call of the application.
