@@ -292,7 +292,7 @@ def validate_posthog_connection(api_key: str | None = None, host: str | None = N
     if not key:
         return [_key_finding(None)]
     try:
-        from posthog.request import APIError, determine_server_host, flags
+        from posthog.request import APIError, QuotaLimitError, determine_server_host, flags
     except ImportError:
         return validate_sdk()
     from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -302,7 +302,8 @@ def validate_posthog_connection(api_key: str | None = None, host: str | None = N
         with suppress_instrumentation():
             flags(key, server, timeout=5, distinct_id="genops-posthog-validation", groups={})
     except APIError as error:
-        return [_refusal(error.status, server)]
+        # The quota is answered with 402, or with 200 and a note that the SDK makes this error from.
+        return [_refusal(402 if isinstance(error, QuotaLimitError) else error.status, server)]
     except OSError as error:  # every exception of requests is one, and each means that there was no answer
         return [
             ValidationIssue(
@@ -328,7 +329,7 @@ def _refusal(status: object, server: str) -> ValidationIssue:
         return ValidationIssue(
             ValidationLevel.WARNING,
             "Connection",
-            f"{server} accepts the key but the organisation's flag quota is used up (402).",
+            f"{server} accepts the key but the organisation's quota of flag requests is used up.",
             "Raise the billing limit in PostHog, or evaluate flags locally.",
         )
     return ValidationIssue(

@@ -1,0 +1,82 @@
+"""Fixtures: the one-line API on the real SDK, put back as it was when the test ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import posthog
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from genops_otel_posthog.adapter.zero_code import uninstrument_posthog
+from genops_otel_posthog.instrumentation.instrumentor import _usage_since
+from genops_otel_posthog.receiver.server import LocalReceiver
+
+MODULE_SETTINGS = ("api_key", "project_api_key", "host", "disabled", "default_client")
+
+
+@pytest.fixture(autouse=True)
+def module_of_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The module-level client as it is before anybody has set anything."""
+    for name in MODULE_SETTINGS:
+        monkeypatch.setattr(posthog, name, False if name == "disabled" else None)
+    _usage_since.cache_clear()  # month-to-date usage outlives an instrumentation on purpose
+    yield
+    if posthog.default_client is not None:
+        posthog.default_client.shutdown()
+    uninstrument_posthog()
+
+
+@pytest.fixture(scope="session")
+def shared_receiver() -> Iterator[LocalReceiver]:
+    with LocalReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(shared_receiver: LocalReceiver) -> LocalReceiver:
+    """The local receiver, empty."""
+    shared_receiver.recover()
+    shared_receiver.set_flags([])
+    shared_receiver.clear()
+    return shared_receiver
+
+
+class Providers(dict[str, object]):
+    """A tracer and a meter provider as options, and what they were given."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        tracer_provider = TracerProvider(shutdown_on_exit=False)
+        tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._reader = InMemoryMetricReader()
+        super().__init__(
+            tracer_provider=tracer_provider, meter_provider=MeterProvider([self._reader], shutdown_on_exit=False)
+        )
+
+    @property
+    def teams(self) -> list[object]:
+        """``genops.team`` of each span."""
+        return [(span.attributes or {}).get("genops.team") for span in self._exporter.get_finished_spans()]
+
+    def units(self) -> dict[object, int]:
+        """Units of events by team."""
+        data = self._reader.get_metrics_data()
+        return {
+            (point.attributes or {}).get("genops.team"): point.value
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "genops.usage"
+            for point in metric.data.data_points
+            if (point.attributes or {}).get("genops.cost.meter") == "events"
+        }
+
+
+@pytest.fixture
+def providers() -> Providers:
+    return Providers()

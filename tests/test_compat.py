@@ -1,0 +1,111 @@
+"""The guide's import paths: there when asked for, out of the way of a real ``genops``."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import genops_otel_posthog.compat as compat
+from genops_otel_posthog import errors
+from genops_otel_posthog.adapter import validation, zero_code
+from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
+
+
+def forget_genops() -> None:
+    for name in [name for name in sys.modules if name == "genops" or name.startswith("genops.")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def no_genops() -> Iterator[None]:
+    forget_genops()
+    yield
+    forget_genops()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "original"),
+    [
+        ("genops.providers.posthog", "auto_instrument", zero_code.auto_instrument),
+        ("genops.providers.posthog", "instrument_posthog", zero_code.instrument_posthog),
+        ("genops.providers.posthog", "uninstrument_posthog", zero_code.uninstrument_posthog),
+        ("genops.providers.posthog", "get_current_adapter", zero_code.get_current_adapter),
+        ("genops.providers.posthog", "GenOpsPostHogAdapter", GenOpsPostHogAdapter),
+        ("genops.providers.posthog", "PostHogCostCalculator", PostHogCostCalculator),
+        ("genops.providers.posthog_validation", "validate_setup", validation.validate_setup),
+        ("genops.providers.posthog_validation", "print_validation_result", validation.print_validation_result),
+        ("genops.core.exceptions", "GenOpsConfigurationError", errors.GenOpsConfigurationError),
+        ("genops.core.exceptions", "GenOpsValidationError", errors.GenOpsValidationError),
+    ],
+)
+def test_an_alias_is_the_same_object(module: str, name: str, original: object) -> None:
+    assert compat.install_aliases() is True
+
+    assert getattr(importlib.import_module(module), name) is original
+
+
+def test_every_alias_exists() -> None:
+    compat.install_aliases()
+
+    for module, names in compat.ALIASES.items():
+        for name in names:
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+def test_packages_on_the_way_can_be_walked_through() -> None:
+    compat.install_aliases()
+    genops = importlib.import_module("genops")
+
+    assert genops.providers.posthog.auto_instrument is zero_code.auto_instrument
+
+
+def test_importing_the_module_is_enough() -> None:
+    importlib.reload(compat)
+
+    assert "genops.providers.posthog" in sys.modules
+
+
+def test_doing_it_twice_changes_nothing() -> None:
+    compat.install_aliases()
+    first = sys.modules["genops"]
+
+    assert compat.install_aliases() is True
+    assert sys.modules["genops"] is first
+
+
+def test_who_looks_for_genops_finds_a_package() -> None:
+    compat.install_aliases()
+
+    spec = find_spec("genops")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+
+
+def test_a_module_that_has_no_alias_is_not_found() -> None:
+    compat.install_aliases()
+
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("genops.providers.openai")
+
+
+@pytest.mark.parametrize("imported", [False, True], ids=["installed", "imported"])
+def test_a_real_genops_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, imported: bool
+) -> None:
+    (tmp_path / "genops.py").write_text("owner = 'somebody else'", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    if imported:
+        importlib.import_module("genops")
+
+    with caplog.at_level(logging.WARNING):
+        assert compat.install_aliases() is False
+
+    assert importlib.import_module("genops").owner == "somebody else"
+    assert "Import from genops_otel_posthog instead" in caplog.text
