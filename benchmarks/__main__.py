@@ -87,7 +87,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _section(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures one section, prints it unless everything is printed as JSON in the end, and gives it."""
-    print(f"… {name}", end="\r", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"… {name}", end="\r", file=sys.stderr, flush=True)
     sections: dict[str, Callable[[argparse.Namespace], tuple[dict[str, Any], str]]] = {
         "memory": _memory,
         "import": _imports,

@@ -44,7 +44,7 @@ def queueing_client(client_module: Any) -> Any:
     nothing takes the interpreter away from the calls that are timed. :func:`drain` empties the queue."""
     return client_module.Client(
         f"phc_benchmark{next(_key_numbers)}",
-        host="http://127.0.0.1:9",
+        host="http://127.0.0.1",
         thread=0,
         max_queue_size=_QUEUE_SIZE,
         sync_mode=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -26,6 +27,18 @@ Work = Callable[[Any], Callable[[], object]]
 _CUSTOMERS = tuple(f"customer-{number:02d}" for number in range(50))
 
 
+class _Complaints(logging.Handler):
+    """Keeps what the package logs: a call that went wrong must not be timed as one that went well."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        logging.getLogger("genops_otel_posthog").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
 class Stage:
     """Everything that one scenario needs. There can be one in a process.
 
@@ -40,6 +53,7 @@ class Stage:
     """
 
     def __init__(self, *, sampler: Sampler | None = None, providers: bool = True, **options: Any) -> None:
+        self._complaints = _Complaints()
         self._bare_sdk = bare_posthog()
         self._traces = Traces()
         self._governed_traces = self._traces if sampler is None else Traces(sampler)
@@ -104,7 +118,13 @@ class Stage:
         self._instrumentor.uninstrument()
 
     def clear(self) -> None:
-        """Takes away what a slice has queued; for the time between slices."""
+        """Takes away what a slice has queued; for the time between slices.
+
+        Raises:
+            RuntimeError: the package has logged a warning or an error.
+        """
+        if self._complaints.messages:
+            raise RuntimeError(f"the calls that were timed did not go well: {self._complaints.messages[0]}")
         for client in self._clients:
             drain(client)
         self._traces.flush()
