@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import posthog
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -67,13 +67,13 @@ class Providers(dict[str, object]):
         """Units of events by team."""
         data = self._reader.get_metrics_data()
         return {
-            (point.attributes or {}).get("genops.team"): point.value
+            (point.attributes or {}).get("genops.team"): int(point.value)
             for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
             for metric in scope.metrics
             if metric.name == "genops.usage"
             for point in metric.data.data_points
-            if (point.attributes or {}).get("genops.cost.meter") == "events"
+            if isinstance(point, NumberDataPoint) and (point.attributes or {}).get("genops.cost.meter") == "events"
         }
 
 

@@ -10,6 +10,7 @@ import posthog
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from posthog.client import Client
 
 from genops_otel_posthog.adapter.zero_code import (
     auto_instrument,
@@ -211,11 +212,11 @@ def test_it_takes_over_what_was_instrumented_otherwise(receiver: LocalReceiver, 
 
 
 def test_uninstrumented_the_sdk_is_as_it_was(receiver: LocalReceiver, providers: Any) -> None:
-    original = posthog.Client.capture
+    original = Client.capture
     auto_instrument(KEY, team="growth", posthog_host=receiver.url, **providers)
     uninstrument_posthog()
 
-    assert posthog.Client.capture is original
+    assert Client.capture is original
     assert get_current_adapter() is None
     assert "genops_team" not in capture(receiver, "order_completed").properties
     assert providers.teams == []
@@ -259,13 +260,13 @@ def test_a_wrong_environment_value_is_refused(monkeypatch: pytest.MonkeyPatch, r
 
 
 def test_a_call_that_is_refused_leaves_the_module_and_the_sdk_alone(receiver: LocalReceiver) -> None:
-    original = posthog.Client.capture
+    original = Client.capture
 
     with pytest.raises(GenOpsConfigurationError):
         auto_instrument(KEY, posthog_host=receiver.url, pricing_mode="cheap")
 
     assert (posthog.api_key, posthog.host) == (None, None)
-    assert posthog.Client.capture is original
+    assert Client.capture is original
     assert get_current_adapter() is None
 
 
