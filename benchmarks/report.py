@@ -28,7 +28,7 @@ def _added_line(one: Added) -> str:
     figures = f"{one.median_us:>10.2f}{one.p10_us:>9.2f}{one.spans:>8.2f}{one.spans_p10:>7.2f}{one.spans_beside:>10.2f}"
     demands = []
     if one.limit is not None:
-        demands.append(f"≤ {one.limit.most:g} {'× span' if one.limit.unit == 'spans' else 'µs'}")
+        demands.append(f"≤ {one.limit.most:g} {one.limit.unit}")
     if one.cheaper_than is not None:
         demands.append(f"below {one.cheaper_than}")
     return f"  {one.name:<46}{figures}   {' and '.join(demands)} {_VERDICTS[one.met]}".rstrip()

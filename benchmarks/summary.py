@@ -93,7 +93,8 @@ def _added(comparison: Comparison, samples: Samples) -> Added:
 def _judged(added: Added, others: Mapping[str, Added]) -> Added:
     demands = []
     if added.limit is not None:
-        demands.append((added.spans if added.limit.unit == "spans" else added.median_us) <= added.limit.most)
+        figures = {"× span": added.spans, "× beside": added.spans_beside, "µs": added.median_us}
+        demands.append(figures[added.limit.unit] <= added.limit.most)
     if added.cheaper_than is not None:
         demands.append(added.median_us < others[added.cheaper_than].median_us)
     return added if not demands else Added(**{**vars(added), "met": all(demands)})

@@ -102,7 +102,14 @@ def test_the_ratio_beside_the_call_is_to_what_a_span_adds_there() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "met"),
-    [(Limit(1.3, "spans"), True), (Limit(1.2, "spans"), False), (Limit(20, "µs"), True), (Limit(19, "µs"), False)],
+    [
+        (Limit(1.3, "× span"), True),
+        (Limit(1.2, "× span"), False),
+        (Limit(0.9, "× beside"), True),
+        (Limit(0.8, "× beside"), False),
+        (Limit(20, "µs"), True),
+        (Limit(19, "µs"), False),
+    ],
 )
 def test_a_limit_is_judged_by_the_median(limit: Limit, met: bool) -> None:
     (added,) = additions(scenario_of(Comparison("ours", "more", "bare", limit)), samples(more=[113, 226]))
@@ -110,7 +117,7 @@ def test_a_limit_is_judged_by_the_median(limit: Limit, met: bool) -> None:
 
 
 def test_what_must_be_cheaper_than_a_peer_is_judged_against_it() -> None:
-    ours = Comparison("ours", "more", "bare", Limit(2, "spans"), cheaper_than="theirs")
+    ours = Comparison("ours", "more", "bare", Limit(2, "× span"), cheaper_than="theirs")
     added, _ = additions(scenario_of(ours, Comparison("theirs", "bare", "peer")), samples(more=[113, 226]))
     assert added.met is True
     added, _ = additions(scenario_of(ours, Comparison("theirs", "peer", "peer")), samples(more=[113, 226]))
