@@ -81,7 +81,7 @@ def import_checks(costs: Mapping[str, ImportCost]) -> dict[str, bool]:
 
 def import_text(costs: Mapping[str, ImportCost], checks: Mapping[str, bool]) -> str:
     """The import statements."""
-    lines = ["import: whole interpreters, median beyond one that imports nothing"]
+    lines = ["import: processor time of whole interpreters, median beyond one that imports nothing"]
     for statement, cost in costs.items():
         unwanted = f", among them {' and '.join(cost.unwanted)}" if cost.unwanted else ""
         lines.append(f"  {statement:<56}{cost.beyond_bare_ms:>8.1f} ms, {cost.modules} modules{unwanted}")
