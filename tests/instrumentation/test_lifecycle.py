@@ -222,6 +222,14 @@ def test_options_may_be_given_as_text_or_as_values(instrument, client):
     assert observed.points("genops.usage")[0][0].keys() == {"genops.provider", "genops.cost.meter"}
 
 
+def test_tags_of_the_option_and_of_the_environment_add_up(instrument, client, monkeypatch):
+    monkeypatch.setenv("GENOPS_TAGS", "tier=gold,platform=ios")
+    observed = instrument(tags={"platform": "android", "note": "a,b=c"})
+    client.capture("e")
+    tags = {key: value for key, value in observed.span("capture e").attributes.items() if "tag" in key}
+    assert tags == {"genops.tag.tier": "gold", "genops.tag.platform": "android", "genops.tag.note": "a,b=c"}
+
+
 def test_a_missing_sdk_is_a_logged_conflict(monkeypatch, caplog):
     monkeypatch.setattr(
         PostHogInstrumentor, "instrumentation_dependencies", lambda self: ("posthog-that-nobody-has >= 6",)

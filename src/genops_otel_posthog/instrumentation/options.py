@@ -47,7 +47,7 @@ OPTION_NAMES = frozenset(option.name for option in fields(PostHogConfig))
 
 
 def merge_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
-    """The settings with the given options in place of what the environment says.
+    """The settings with the given options in place of what the environment says; tags add up.
 
     Raises:
         GenOpsConfigurationError: an option has a value that its environment variable would not accept either.
@@ -56,6 +56,9 @@ def merge_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
     problems: list[str] = []
     for name, value in options.items():
         if value is None:
+            continue
+        if isinstance(value, Mapping):
+            given[name] = {**getattr(settings, name), **value}
             continue
         variable = _VARIABLE_OF[name]
         try:
@@ -71,8 +74,6 @@ def _as_text(value: object) -> str:
     """The value as the environment would spell it, so that there is one parser."""
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping):
-        return ",".join(f"{key}={entry}" for key, entry in value.items())
     if isinstance(value, Iterable):
         return ",".join(str(entry) for entry in value) or "none"
     return str(value)
