@@ -57,14 +57,13 @@ def merge_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
     for name, value in options.items():
         if value is None:
             continue
-        if isinstance(value, Mapping):
-            given[name] = {**getattr(settings, name), **value}
-            continue
         variable = _VARIABLE_OF[name]
         try:
-            given[name] = variable.parse(_as_text(value))
+            parsed = value if isinstance(value, Mapping) else variable.parse(_as_text(value))
         except ValueError as error:
             problems.append(f"{name}={value!r} cannot be used: {error}; for example {name}={variable.example!r}")
+            continue
+        given[name] = {**getattr(settings, name), **parsed} if isinstance(parsed, Mapping) else parsed
     if problems:
         raise GenOpsConfigurationError("\n".join(problems))
     return replace(settings, **given)
