@@ -31,7 +31,7 @@ def _section(name: str, value: object) -> str:
     kind = "class" if inspect.isclass(value) else "function"
     lines = [f"## `{name}`", "", f"*{kind}*, defined in `{getattr(value, '__module__', '')}`", ""]
     if not (inspect.isclass(value) and issubclass(value, Exception)):
-        lines += ["```python", f"{name}{_signature(value)}", "```", ""]
+        lines += ["```text", f"{name}{_signature(value)}", "```", ""]
     lines += [_text(value), ""]
     if inspect.isclass(value) and not issubclass(value, Exception):
         for member_name, member in vars(value).items():
