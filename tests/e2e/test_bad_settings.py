@@ -127,7 +127,9 @@ def test_a_personal_key_in_the_code_is_one_line_that_does_not_repeat_it(launch: 
     assert key not in application.err
 
 
-def test_no_key_at_all_is_one_line_and_the_application_works(launch: Any) -> None:
+def test_no_key_at_all_is_one_line_and_the_application_works(launch: Any, beside_the_wheel: Any) -> None:
+    beside_the_wheel("posthog >= 7")  # version 6 raises ValueError by itself
+
     application = launch(SCRIPT, APPLICATION_KEY="", POSTHOG_API_KEY=None).succeed()
 
     assert len(application.lines_about("api_key is empty")) == 1
@@ -135,7 +137,11 @@ def test_no_key_at_all_is_one_line_and_the_application_works(launch: Any) -> Non
     assert application.out == "done\n"
 
 
-def test_a_call_that_the_sdk_did_not_take_is_a_span_that_says_so_and_costs_nothing(launch: Any) -> None:
+def test_a_call_that_the_sdk_did_not_take_is_a_span_that_says_so_and_costs_nothing(
+    launch: Any, beside_the_wheel: Any
+) -> None:
+    beside_the_wheel("posthog >= 7")
+
     application = launch(SCRIPT, APPLICATION_KEY="", POSTHOG_API_KEY=None).succeed()
 
     attributes = application.span("capture order_completed").attributes
