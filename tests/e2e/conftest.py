@@ -26,7 +26,7 @@ from genops_otel_posthog.receiver.records import MetricSeries, ReceivedEvent, Re
 from genops_otel_posthog.receiver.server import LocalReceiver, environment_for
 
 SCOPE = "genops_otel_posthog"
-TIMEOUT = 120.0  # seconds; an application is over within a few, but many may share two cores
+TIMEOUT = 90.0  # seconds; an application is over within a few, but many may share two cores
 
 # Settings of this machine that would reach the application, and what keeps it from reaching anything but loopback.
 FOREIGN = ("GENOPS_", "OTEL_", "POSTHOG_", "PYTHON", "COVERAGE_")
