@@ -33,26 +33,40 @@ def owner_in_properties(properties: object) -> Attribution | None:
     return Attribution(**{field: properties.get(name) for name, field in OWNER_PROPERTIES.items()})
 
 
-def governance_properties(owner: Attribution, cost_nano: int, context: Context) -> dict[str, Any]:
-    """Owner, estimated cost and trace as event properties.
+_ADDED_NAMES = frozenset(
+    {
+        semconv.PROPERTY_GENOPS_COST_ESTIMATED,
+        semconv.PROPERTY_GENOPS_TIMESTAMP,
+        semconv.PROPERTY_TRACE_ID,
+        semconv.PROPERTY_DOLLAR_TRACE_ID,
+        semconv.PROPERTY_DOLLAR_SPAN_ID,
+    }
+)
+
+
+def names_none_of_ours(properties: Mapping[str, Any], owner: Attribution) -> bool:
+    """Whether what :func:`add_governance` adds can be added without replacing anything."""
+    return _ADDED_NAMES.isdisjoint(properties) and owner.event_properties().keys().isdisjoint(properties)
+
+
+def add_governance(properties: dict[str, Any], owner: Attribution, cost_nano: int, context: Context) -> None:
+    """Adds owner, estimated cost and trace to the properties of an event.
 
     Args:
+        properties: Where they are added.
         owner: Whose event it is.
         cost_nano: Estimated marginal cost, nano-USD.
         context: The OpenTelemetry context of the call.
     """
-    properties: dict[str, Any] = {
-        **owner.event_properties(),
-        semconv.PROPERTY_GENOPS_COST_ESTIMATED: cost_nano / NANO_PER_USD,
-        semconv.PROPERTY_GENOPS_TIMESTAMP: int(time()),
-    }
+    properties.update(owner.event_properties())
+    properties[semconv.PROPERTY_GENOPS_COST_ESTIMATED] = cost_nano / NANO_PER_USD
+    properties[semconv.PROPERTY_GENOPS_TIMESTAMP] = int(time())
     span_context = get_current_span(context).get_span_context()
     if span_context.is_valid:
-        trace_id = format(span_context.trace_id, "032x")
+        trace_id = f"{span_context.trace_id:032x}"
         properties[semconv.PROPERTY_TRACE_ID] = trace_id
         properties[semconv.PROPERTY_DOLLAR_TRACE_ID] = trace_id
-        properties[semconv.PROPERTY_DOLLAR_SPAN_ID] = format(span_context.span_id, "016x")
-    return properties
+        properties[semconv.PROPERTY_DOLLAR_SPAN_ID] = f"{span_context.span_id:016x}"
 
 
 def merge_with_application(
@@ -65,7 +79,7 @@ def merge_with_application(
 
     Args:
         given: What the SDK is about to send.
-        added: What :func:`governance_properties` adds.
+        added: What :func:`add_governance` adds.
         surrounding: Whose event it would be if its properties named nobody.
         application_wins: Whether a ``genops_*`` property that the application set stays as it is. Where it then differs
             from what the surroundings say, ``genops_overridden`` names it. Otherwise the governance value replaces it.

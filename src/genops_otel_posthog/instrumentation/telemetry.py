@@ -16,8 +16,9 @@ from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import NOBODY, AttributionResolver
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
 from genops_otel_posthog.instrumentation.event_properties import (
-    governance_properties,
+    add_governance,
     merge_with_application,
+    names_none_of_ours,
     owner_in_properties,
 )
 from genops_otel_posthog.instrumentation.operations import Operation
@@ -214,13 +215,15 @@ class Telemetry:
         owner = self.resolver.resolve(context) if call is None else call.owner
         if not owner.event_properties() and self._event_properties == "auto":
             return
+        cost_nano = self.pricer.quote(charges).amount_nano
         given = message.get("properties")
-        added = governance_properties(owner, self.pricer.quote(charges).amount_nano, context)
         if not given:
-            message["properties"] = added
-        elif added.keys().isdisjoint(given):
-            given.update(added)
+            given = message["properties"] = {}
+        if names_none_of_ours(given, owner):
+            add_governance(given, owner, cost_nano, context)
         else:
+            added: dict[str, Any] = {}
+            add_governance(added, owner, cost_nano, context)
             message["properties"] = merge_with_application(
                 given, added, self.resolver.resolve(context), application_wins=self._application_wins
             )
