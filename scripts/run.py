@@ -363,7 +363,7 @@ def main() -> int:
             print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command starts again where that is possible", file=sys.stderr)
+        print("interrupted; run the same command again, it starts over", file=sys.stderr)
         return 130
     return 0
 
