@@ -216,6 +216,8 @@ def test_ctrl_c_ends_it(elsewhere: LocalReceiver) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that starts this run in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     elsewhere.wait_for_flag_requests(1, timeout=60)
     demo.send_signal(signal.SIGINT)
