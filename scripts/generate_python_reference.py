@@ -6,6 +6,7 @@ python scripts/generate_python_reference.py --check    ends with 1 when the page
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from pathlib import Path
@@ -35,12 +36,18 @@ def _section(name: str, value: object) -> str:
     lines += [_text(value), ""]
     if inspect.isclass(value) and not issubclass(value, Exception):
         for member_name, member in vars(value).items():
-            if member_name.startswith("_") or inspect.getdoc(member) is None:
+            if member_name.startswith("_") or not _is_defined_here(member) or inspect.getdoc(member) is None:
                 continue
             function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
             heading = f"{member_name}{_signature(function)}" if inspect.isfunction(function) else member_name
             lines += [f"### `{heading}`", "", _text(function), ""]
     return "\n".join(lines)
+
+
+def _is_defined_here(member: object) -> bool:
+    """False for plain values: their documentation is that of their type, in the words of one version of Python."""
+    kinds = (classmethod, staticmethod, property, functools.cached_property)
+    return isinstance(member, kinds) or inspect.isfunction(member)
 
 
 def _signature(value: object) -> str:
