@@ -1,7 +1,7 @@
 """Money as integers: one unit is a nano-USD, a billionth of a US dollar.
 
-Every price that PostHog publishes is a whole number of nano-USD (the smallest today is 0.000001 USD = 1,000), so sums are
-exact and do not depend on their order. ``Decimal`` is the type at the Python surface; ``float`` appears only where
+Every price that PostHog publishes is a whole number of nano-USD (the smallest today is 0.000001 USD = 1,000), so sums
+are exact and do not depend on their order. ``Decimal`` is the type at the Python surface; ``float`` appears only where
 OpenTelemetry demands it.
 """
 
