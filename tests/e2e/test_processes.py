@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from genops_otel_posthog.receiver.server import LocalReceiver
+
 pytestmark = pytest.mark.wheel
 
 SHOP = """
@@ -218,31 +220,43 @@ def test_spawned_processes_are_instrumented_themselves(launch: Any, beside_the_w
 
 
 POLLING = """
+import json
 import os
-import threading
+import time
+import urllib.request
 
-import posthog
+from opentelemetry import metrics
 from posthog import Posthog
 
-client = Posthog(os.environ["POSTHOG_API_KEY"], host=os.environ["POSTHOG_HOST"], personal_api_key="phx_local")
+key, host = os.environ["POSTHOG_API_KEY"], os.environ["POSTHOG_HOST"]
+client = Posthog(key, host=host, personal_api_key="phx_local", poll_interval=0.1)
 client.load_feature_flags()
 child = os.fork()
 if child == 0:
-    print(client.get_feature_flag("new-checkout", "bob"), flush=True)
-    client.flush()
-    from opentelemetry import metrics, trace
-    trace.get_tracer_provider().force_flush()
+    # Somebody changes a flag. The child's own poller, which the SDK starts anew, brings it sooner or later.
+    flag = {"id": 3, "key": "added", "active": True, "filters": {"groups": []}}
+    change = urllib.request.Request(host + "/api/flags", data=json.dumps([flag]).encode(), method="PUT")
+    change.add_header("Content-Type", "application/json")
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(change).close()
+    while [known["key"] for known in client.feature_flags] != ["added"]:
+        time.sleep(0.01)
+    client.shutdown()
     metrics.get_meter_provider().force_flush()
     os._exit(0)
 os.waitpid(child, 0)
+client.shutdown()
 """
 
 
 def test_what_a_child_downloads_of_the_definitions_is_counted_by_the_child(launch: Any, beside_the_wheel: Any) -> None:
-    beside_the_wheel("opentelemetry-sdk >= 1.45", "posthog >= 7")
+    beside_the_wheel("opentelemetry-sdk >= 1.45", "posthog >= 7.3.1")  # from there on an unchanged answer is free
 
-    application = launch(POLLING, PYTHONWARNINGS="ignore").succeed()
+    with LocalReceiver(flags=[]) as receiver:
+        application = launch(POLLING, receiver=receiver, PYTHONWARNINGS="ignore").succeed()
 
-    assert application.out == "True\n"
-    assert application.usage() == application.bill()
-    assert application.bill()["feature_flag_requests"] % 10 == 0
+        downloads = {
+            series.resource["service.instance.id"]: series.value for series in application.series("genops.usage")
+        }
+        assert len(downloads) == 2
+        assert application.usage() == application.bill()
+        assert all(units is not None and units >= 10 for units in downloads.values())
