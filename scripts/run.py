@@ -35,6 +35,14 @@ PYTEST_FOUND_NO_TEST = 5
 # first they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
 PACE_MAKERS = [f"opentelemetry-instrumentation-{name}" for name in ("flask", "redis", "requests", "threading")]
 
+# What applications that use the wheel bring along in the end-to-end tests.
+BESIDE_THE_WHEEL = [
+    *(name for name in PACE_MAKERS if name.endswith(("flask", "requests"))),
+    "gunicorn",
+    "httpx",
+    "opentelemetry-configuration",
+]
+
 DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint,sdk-suite-core]"])
 OLDEST = Environment("oldest", ["--editable", ".[test]"], ROOT / "scripts" / "oldest-constraints.txt")
 DEMO = Environment("demo", [*PACE_MAKERS[:1], "--editable", ".[demo]"])
@@ -196,7 +204,7 @@ def oldest(session: Session) -> None:
 def wheel(session: Session) -> None:
     """Build sdist and wheel, install the wheel where nothing else of this repository is, and use it from there."""
     built = build()
-    environment = Environment("wheel", [*PACE_MAKERS[:1], f"{built}[demo]"]).ready()
+    environment = Environment("wheel", [*BESIDE_THE_WHEEL, f"{built}[demo]"]).ready()
     # The environment is kept while its dependencies are the same; the wheel itself is always the one just built.
     environment.install("--force-reinstall", "--no-deps", str(built))
     pytest(session, DEVELOPMENT, ["tests/e2e", "-m", "wheel"], WHEEL_PYTHON=str(environment.python))
