@@ -289,7 +289,7 @@ def test_what_posthog_refuses_or_strips_of_its_person_is_said_once(
 ):
     from genops_otel_posthog.instrumentation import remarks
 
-    remarks._say_once.cache_clear()
+    remarks._warn_once.forget()
     instrument()
     for _ in range(3):
         client.capture(event, distinct_id=distinct_id)
@@ -299,7 +299,7 @@ def test_what_posthog_refuses_or_strips_of_its_person_is_said_once(
 def test_a_personal_key_in_place_of_the_project_key_is_said_once_without_the_key(instrument, new_client, caplog):
     from genops_otel_posthog.instrumentation import remarks
 
-    remarks._say_once.cache_clear()
+    remarks._warn_once.forget()
     instrument()
     client = new_client(key="phx_a-secret-that-nobody-should-see")
     for _ in range(3):

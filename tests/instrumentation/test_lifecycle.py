@@ -176,7 +176,7 @@ def test_without_a_provider_everything_works_and_costs_are_counted(receiver, new
 
 
 def test_an_unknown_option_is_an_error_that_lists_the_known_ones(instrument):
-    with pytest.raises(GenOpsConfigurationError, match=r"no option teem; it has .*team"):
+    with pytest.raises(GenOpsConfigurationError, match=r"there is no option teem; there are .*team"):
         instrument(teem="checkout")
 
 

@@ -82,7 +82,7 @@ class PostHogCall:
         """Adds an event that the SDK took."""
         self.events += 1
         if self.events == 1:
-            self.event = message["event"]
+            self.event = str(message["event"])
             self.event_uuid = message["uuid"]
             self.distinct_id = message["distinct_id"]
             self.identified = identified

@@ -88,8 +88,9 @@ def merge_with_application(
         governed = {name: value for name, value in added.items() if name.startswith("genops_")}
         return {**added, **given, **governed}
     expected = {**added, **surrounding.event_properties()}
+    # JSON has names of other types too, as their text.
     overridden = sorted(
-        name for name, value in given.items() if name.startswith("genops_") and expected.get(name, value) != value
+        name for name, value in given.items() if str(name).startswith("genops_") and expected.get(name, value) != value
     )
     if overridden:
         added[semconv.PROPERTY_GENOPS_OVERRIDDEN] = overridden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
-from genops_otel_posthog.instrumentation.options import OPTION_NAMES, PostHogConfig, merge_options
+from genops_otel_posthog.instrumentation.options import merge_options
 from genops_otel_posthog.instrumentation.patches import Patches, Switch
 from genops_otel_posthog.instrumentation.telemetry import RequestHook, ResponseHook, Telemetry
 from genops_otel_posthog.instrumentation.waists import WAISTS
@@ -45,9 +46,6 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         >>> PostHogInstrumentor().instrument(team="checkout", project="web-shop")  # doctest: +SKIP
     """
 
-    #: Schema of ``instrumentation/development: python: posthog:`` in OpenTelemetry's declarative configuration.
-    configuration = PostHogConfig
-
     def instrumentation_dependencies(self) -> Collection[str]:
         """The range of the SDK that is supported."""
         return ("posthog >= 6.0.0, < 8",)
@@ -68,7 +66,9 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
                 it is logged instead and the default stands.
         """
         # `opentelemetry-instrument` has checked dependencies by itself and says so; nobody else passes this argument.
-        self._zero_code = bool(kwargs.get("skip_dep_check", False))
+        # Its declarative configuration passes nothing but the options: it is known by who calls.
+        caller = str(sys._getframe(1).f_globals.get("__name__", ""))
+        self._zero_code = bool(kwargs.get("skip_dep_check", False)) or caller.startswith("opentelemetry.")
         super().instrument(**kwargs)
 
     def _instrument(
@@ -81,14 +81,8 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         **options: Any,
     ) -> None:
         options.pop("logger_provider", None)
-        unknown = sorted(options.keys() - OPTION_NAMES)
-        if unknown:
-            raise GenOpsConfigurationError(
-                f"PostHogInstrumentor().instrument() has no option {', '.join(unknown)}; "
-                f"it has {', '.join(sorted(OPTION_NAMES))}"
-            )
         strict = not self._zero_code
-        settings = merge_options(Settings.from_environ(strict=strict), options)
+        settings = merge_options(Settings.from_environ(strict=strict), options, strict=strict)
         tracer_provider = tracer_provider or trace.get_tracer_provider()
         resource = getattr(getattr(tracer_provider, "resource", None), "attributes", {})
         telemetry = Telemetry(

@@ -1,17 +1,20 @@
 """What the instrumentor can be told, and how it is merged: argument before environment before default.
 
-:class:`PostHogConfig` is also the schema of OpenTelemetry's declarative configuration
-(``instrumentation/development: python: posthog: {...}``), so its field names are a public contract.
+OpenTelemetry's declarative configuration (``instrumentation/development: python: posthog: {...}``) gives the options of
+:class:`PostHogConfig` too, so its field names are a public contract.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.settings import VARIABLES, Settings
+
+_logger = logging.getLogger(__name__)
 
 _VARIABLE_OF = {variable.field: variable for variable in VARIABLES}
 
@@ -46,16 +49,25 @@ class PostHogConfig:
 OPTION_NAMES = frozenset(option.name for option in fields(PostHogConfig))
 
 
-def merge_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
+def merge_options(settings: Settings, options: Mapping[str, Any], *, strict: bool = True) -> Settings:
     """The settings with the given options in place of what the environment says; tags add up.
 
+    Args:
+        settings: What the environment says.
+        options: What was given; ``None`` is the same as not given.
+        strict: Raise on an option that does not exist or a value that cannot be used. Otherwise each is logged, and is
+            as if it had not been given.
+
     Raises:
-        GenOpsConfigurationError: an option has a value that its environment variable would not accept either.
+        GenOpsConfigurationError: ``strict``, and there is at least one; the message names all, one per line.
     """
     given: dict[str, Any] = {}
     problems: list[str] = []
+    unknown = sorted(options.keys() - OPTION_NAMES)
+    if unknown:
+        problems.append(f"there is no option {', '.join(unknown)}; there are {', '.join(sorted(OPTION_NAMES))}")
     for name, value in options.items():
-        if value is None:
+        if value is None or name in unknown:
             continue
         variable = _VARIABLE_OF[name]
         try:
@@ -64,8 +76,10 @@ def merge_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
             problems.append(f"{name}={value!r} cannot be used: {error}; for example {name}={variable.example!r}")
             continue
         given[name] = {**getattr(settings, name), **parsed} if isinstance(parsed, Mapping) else parsed
-    if problems:
+    if problems and strict:
         raise GenOpsConfigurationError("\n".join(problems))
+    for problem in problems:
+        _logger.warning("PostHogInstrumentor: %s. It counts as not given.", problem)
     return replace(settings, **given)
 
 

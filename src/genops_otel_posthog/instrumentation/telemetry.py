@@ -186,7 +186,12 @@ class Telemetry:
     # --- what the waists saw ---------------------------------------------------------------------------------------
 
     def charges_for(self, client: Any, message: Mapping[str, Any]) -> tuple[Charge, ...]:
-        """What PostHog bills for an event that the SDK has been given."""
+        """What PostHog bills for an event that the SDK has been given.
+
+        Nothing for a name that is no string: PostHog refuses it, and with it the batch.
+        """
+        if not isinstance(message["event"], str):
+            return ()
         properties = message.get("properties") or {}
         super_properties = getattr(client, "super_properties", None)
         if super_properties:
