@@ -33,10 +33,12 @@ def sections() -> dict[str, Any]:
     return {section["name"]: section for section in json.loads(done.stdout)["sections"]}
 
 
+@pytest.mark.slow
 def test_every_section_is_measured(sections: dict[str, Any]) -> None:
     assert [*sections] == [*(scenario.name for scenario in SCENARIOS), "memory", "import"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_every_variant_of_a_scenario_is_timed_beside_the_bare_spans(
     scenario: Scenario, sections: dict[str, Any]
@@ -46,18 +48,21 @@ def test_every_variant_of_a_scenario_is_timed_beside_the_bare_spans(
     assert {SPAN, DETACHED_SPAN, *compared} <= timed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_every_comparison_of_a_scenario_is_reported(scenario: Scenario, sections: dict[str, Any]) -> None:
     reported = [added["name"] for added in sections[scenario.name]["added"]]
     assert reported == [comparison.name for comparison in scenario.comparisons]
 
 
+@pytest.mark.slow
 def test_the_memory_run_counts_every_call_and_its_exact_cost(sections: dict[str, Any]) -> None:
     memory = sections["memory"]
     assert memory["units_by_meter"] == memory["units_expected"]
     assert memory["cost_nano"] == memory["cost_nano_expected"] > 0
 
 
+@pytest.mark.slow
 def test_the_plain_import_loads_neither_the_opentelemetry_sdk_nor_posthog(sections: dict[str, Any]) -> None:
     assert sections["import"]["statements"]["import genops_otel_posthog"]["unwanted"] == []
 
