@@ -158,18 +158,20 @@ def test_an_exception_is_counted_once_and_shows_no_frame_of_ours(instrument, cli
         client.capture_exception(error, distinct_id="u1")
     client.flush()
     assert observed.names == ["capture $exception"]
-    assert observed.usage() == {"exceptions": 1}
+    usage = observed.usage()
+    usage.pop("feature_flag_requests", None)  # posthog 6 reads the flags for every exception, and that is billed
+    assert usage == {"exceptions": 1}
     frames = receiver.events()[0].properties["$exception_list"][0]["stacktrace"]["frames"]
     assert not [frame for frame in frames if "genops" in frame["filename"] and "tests" not in frame["filename"]]
 
 
+@pytest.mark.newest  # posthog 6 begins such a stack at the other end
 def test_an_exception_that_was_never_raised_points_at_the_caller(instrument, client, receiver):
     instrument()
     client.capture_exception(ValueError("never raised"), distinct_id="u1")
     client.flush()
-    stack = receiver.events()[0].properties["$exception_list"][0].get("stacktrace")
-    if stack is not None:  # older SDKs send none
-        assert stack["frames"][-1]["function"] == "test_an_exception_that_was_never_raised_points_at_the_caller"
+    stack = receiver.events()[0].properties["$exception_list"][0]["stacktrace"]
+    assert stack["frames"][-1]["function"] == "test_an_exception_that_was_never_raised_points_at_the_caller"
 
 
 def test_module_functions_are_covered(instrument, receiver, monkeypatch):
@@ -229,10 +231,10 @@ def test_what_is_not_sent_costs_nothing(instrument, new_client, options):
     assert observed.usage() == {}
 
 
-def test_what_the_sdk_does_not_take_after_shutdown_costs_nothing(instrument, new_client):
+def test_what_the_sdk_does_not_take_after_shutdown_costs_nothing(instrument, receiver):
     observed = instrument()
-    client = new_client()
-    client.shutdown()
+    client = posthog.Posthog("phc_test", host=receiver.url)
+    client.shutdown()  # once only: posthog 6 would wait for ever for what it takes afterwards
     taken = client.capture("e", distinct_id="u1")
     assert observed.usage() == ({} if taken is None else {"events": 1, "identified_events": 1})
     assert observed.span("capture e").attributes.get("posthog.event.uuid") == taken

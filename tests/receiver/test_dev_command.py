@@ -123,5 +123,5 @@ def test_a_fault_that_cannot_be_read_is_said() -> None:
 def test_listening_beyond_loopback_takes_an_explicit_host_and_warns_first() -> None:
     address_of_no_machine = "192.0.2.1"
     result = invoke("--port", "0", "--host", address_of_no_machine)
-    assert "warning: listening on 192.0.2.1" in result.stderr
+    assert "warning: listening on 192.0.2.1" in result.output
     assert isinstance(result.exception, GenOpsConfigurationError)
