@@ -176,7 +176,7 @@ def test_the_owner_follows_a_copied_context_into_a_thread(instrument, client):
     assert owner(observed.span("capture e")) == {"team": "checkout"}
 
 
-def test_concurrent_tasks_keep_their_own_owner(instrument, client):
+async def test_concurrent_tasks_keep_their_own_owner(instrument, client):
     observed = instrument()
 
     async def visit(team: str) -> None:
@@ -184,10 +184,7 @@ def test_concurrent_tasks_keep_their_own_owner(instrument, client):
             await asyncio.sleep(0)
             client.capture(team)
 
-    async def main() -> None:
-        await asyncio.gather(*(visit(f"team-{number}") for number in range(20)))
-
-    asyncio.run(main())
+    await asyncio.gather(*(visit(f"team-{number}") for number in range(20)))
     assert {span.name.removeprefix("capture "): span.attributes["genops.team"] for span in observed.spans} == {
         f"team-{number}": f"team-{number}" for number in range(20)
     }
