@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from genops_otel_posthog.adapter.zero_code import uninstrument_posthog
-from genops_otel_posthog.instrumentation.instrumentor import _usage_since
+from genops_otel_posthog.instrumentation.instrumentor import _global_meter, _usage_since
 from genops_otel_posthog.receiver.server import LocalReceiver
 
 MODULE_SETTINGS = ("api_key", "project_api_key", "host", "disabled", "default_client")
@@ -24,7 +24,9 @@ def module_of_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The module-level client as it is before anybody has set anything."""
     for name in MODULE_SETTINGS:
         monkeypatch.setattr(posthog, name, False if name == "disabled" else None)
-    _usage_since.cache_clear()  # month-to-date usage outlives an instrumentation on purpose
+    # Usage of the month and what the global meter reports outlive an instrumentation on purpose.
+    _usage_since.cache_clear()
+    _global_meter.cache_clear()
     yield
     if posthog.default_client is not None:
         posthog.default_client.shutdown()

@@ -51,8 +51,8 @@ print(json.dumps([
     [
         "set_up instrument capture instrument capture capture",
         "instrument capture set_up capture capture",
-        pytest.param("instrument capture set_up instrument capture capture", marks=pytest.mark.xfail(strict=True)),
-        pytest.param("instrument capture instrument capture set_up capture", marks=pytest.mark.xfail(strict=True)),
+        "instrument capture set_up instrument capture capture",
+        "instrument capture instrument capture set_up capture",
     ],
 )
 def test_three_calls_are_three_units(receiver: LocalReceiver, steps: str) -> None:

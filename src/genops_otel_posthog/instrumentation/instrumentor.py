@@ -90,7 +90,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
             AttributionResolver(_default_owner(settings, resource), settings.baggage_in),
             Pricer(_price_book(settings, strict=strict), _usage(settings, strict=strict), settings.pricing_mode),
             trace.get_tracer(_SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
-            metrics.get_meter(_SCOPE, __version__, meter_provider, schema_url=semconv.SCHEMA_URL),
+            _meter(meter_provider),
             request_hook,
             response_hook,
         )
@@ -116,6 +116,22 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
     def _uninstrument(self, **_: Any) -> None:
         self._switch.on = False
         self._patches.undo()
+
+
+def _meter(provider: metrics.MeterProvider | None) -> metrics.Meter:
+    if provider is None or provider is metrics.get_meter_provider():
+        return _global_meter()
+    return metrics.get_meter(_SCOPE, __version__, provider, schema_url=semconv.SCHEMA_URL)
+
+
+@functools.cache
+def _global_meter() -> metrics.Meter:
+    """The meter of the global provider, also before that is set.
+
+    Always the same one: of two observable instruments with one name, OpenTelemetry's SDK reports one and loses the
+    other's sums.
+    """
+    return metrics.get_meter(_SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
 
 
 def _default_owner(settings: Settings, resource: Mapping[str, Any]) -> Attribution:
