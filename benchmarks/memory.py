@@ -49,7 +49,13 @@ def resident_megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def make_calls(client: Any, first: int, last: int) -> None:
+def _in_use(calls: int) -> dict[str, float]:
+    """What is in use after so many calls, garbage aside."""
+    gc.collect()
+    return {"calls": calls, "resident_mb": resident_megabytes(), "allocated_blocks": sys.getallocatedblocks()}
+
+
+def make_calls(client: Any, traces: Traces, first: int, last: int) -> None:
     """Captures number ``first`` to ``last``, each in the block of its customer. The queue is emptied as a consumer
     would."""
     for number in range(first, last):
@@ -58,7 +64,9 @@ def make_calls(client: Any, first: int, last: int) -> None:
             client.capture(f"event {number % EVENT_NAMES}", distinct_id=customer, properties={"amount": 4999})
         if number % 500 == 0:
             drain(client)
+            traces.flush()
     drain(client)
+    traces.flush()
 
 
 def reported(reader: InMemoryMetricReader, metric: str) -> Iterator[tuple[dict[str, Any], float]]:
@@ -87,17 +95,13 @@ def measure(calls: int) -> dict[str, Any]:
     )
     client = queueing_client(import_module("posthog.client"))
     warm_up = min(1_000, calls)
-    make_calls(client, 0, warm_up)
-    traces.flush()
-    gc.collect()
-    memory = [(warm_up, resident_megabytes())]
+    make_calls(client, traces, 0, warm_up)
+    memory = [_in_use(warm_up)]
     step = max(1, calls // _CHECKS)
     for first in range(warm_up, calls, step):
         last = min(first + step, calls)
-        make_calls(client, first, last)
-        traces.flush()
-        gc.collect()
-        memory.append((last, resident_megabytes()))
+        make_calls(client, traces, first, last)
+        memory.append(_in_use(last))
     book = PriceBook.load(DEFAULT_PRICE_BOOK)
     usage = list(reported(reader, semconv.METRIC_GENOPS_USAGE))
     units_by_meter = Counter[str]()
@@ -108,7 +112,7 @@ def measure(calls: int) -> dict[str, Any]:
         "calls": calls,
         "customers": -(-calls // CALLS_PER_CUSTOMER),
         "event_names": min(EVENT_NAMES, calls),
-        "resident_mb": memory,
+        "in_use": memory,
         "series": len(usage),
         "units_by_meter": units_by_meter,
         "units_expected": dict.fromkeys(_METERS, calls),

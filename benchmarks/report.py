@@ -10,7 +10,7 @@ from benchmarks.scenarios import Scenario
 from benchmarks.summary import Added, Timing
 
 _MOST_GROWTH_MB = 50
-_MOST_LATE_GROWTH_MB = 2  # "flat": what an allocator may still move
+_MOST_LATE_GROWTH_MB = 5  # "flat": caches that fill and start over, and what an allocator makes of it
 _MOST_IMPORT_MS = 100
 _VERDICTS = {True: "met", False: "MISSED", None: ""}
 
@@ -36,11 +36,11 @@ def _added_line(one: Added) -> str:
 
 def memory_checks(result: Mapping[str, Any]) -> dict[str, bool]:
     """What is demanded of the memory run, and whether it is so."""
-    memory = result["resident_mb"]
-    start, half = memory[0][1], _at(memory, result["calls"] / 2)
+    memory = [point["resident_mb"] for point in result["in_use"]]
+    half = _nearest(result["in_use"], result["calls"] / 2)["resident_mb"]
     return {
-        f"grows by less than {_MOST_GROWTH_MB} MB": max(mb for _, mb in memory) - start < _MOST_GROWTH_MB,
-        f"flat: the second half adds at most {_MOST_LATE_GROWTH_MB} MB": memory[-1][1] - half <= _MOST_LATE_GROWTH_MB,
+        f"grows by less than {_MOST_GROWTH_MB} MB": max(memory) - memory[0] < _MOST_GROWTH_MB,
+        f"flat: the second half adds at most {_MOST_LATE_GROWTH_MB} MB": memory[-1] - half <= _MOST_LATE_GROWTH_MB,
         "every call is counted in each of its meters": result["units_by_meter"] == result["units_expected"],
         "the cost is C(n) to the nano-USD": result["cost_nano"] == result["cost_nano_expected"],
     }
@@ -48,11 +48,14 @@ def memory_checks(result: Mapping[str, Any]) -> dict[str, bool]:
 
 def memory_text(result: Mapping[str, Any], checks: Mapping[str, bool]) -> str:
     """The memory run."""
-    memory = result["resident_mb"]
     calls = result["calls"]
     lines = [
         f"memory: {calls:,} captures, {result['customers']:,} customers, {result['event_names']:,} event names",
-        *(f"  resident after {done:>9,} calls {mb:>8.1f} MB" for done, mb in _quarters(memory, calls).items()),
+        *(
+            f"  after {point['calls']:>9,} calls {point['resident_mb']:>8.1f} MB resident"
+            f"{point['allocated_blocks']:>10,} blocks allocated"
+            for point in _quarters(result["in_use"], calls)
+        ),
         f"  series {result['series']:,}; units in the series of the overflow {result['units_in_overflow']:,}",
         *(f"  units of {meter}: {units:,}" for meter, units in result["units_by_meter"].items()),
         f"  cost {result['cost_nano'] / 1e9:.9f} USD, C(n) {result['cost_nano_expected'] / 1e9:.9f} USD",
@@ -60,14 +63,13 @@ def memory_text(result: Mapping[str, Any], checks: Mapping[str, bool]) -> str:
     return "\n".join([*lines, *_check_lines(checks), ""])
 
 
-def _quarters(memory: Sequence[Sequence[float]], calls: int) -> dict[int, float]:
-    first, *_ = memory
-    nearest = (min(memory, key=lambda point: abs(point[0] - share * calls)) for share in (0.25, 0.5, 0.75, 1.0))
-    return {int(done): mb for done, mb in (first, *nearest)}
+def _quarters(points: Sequence[Mapping[str, Any]], calls: int) -> list[Mapping[str, Any]]:
+    chosen = (points[0], *(_nearest(points, share * calls) for share in (0.25, 0.5, 0.75, 1.0)))
+    return list({point["calls"]: point for point in chosen}.values())
 
 
-def _at(memory: Sequence[Sequence[float]], calls: float) -> float:
-    return min(memory, key=lambda point: abs(point[0] - calls))[1]
+def _nearest(points: Sequence[Mapping[str, Any]], calls: float) -> Mapping[str, Any]:
+    return min(points, key=lambda point: abs(point["calls"] - calls))
 
 
 def import_checks(costs: Mapping[str, ImportCost]) -> dict[str, bool]:
