@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.instrumentation import PostHogInstrumentor
 from genops_otel_posthog.instrumentation.usage_totals import MAX_SERIES, UsageTotals
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
@@ -49,6 +50,16 @@ def test_units_without_a_price_are_counted_and_cost_nothing_known():
     charges = (Charge("events", 1), Charge("group_analytics", 3))
     totals.add(Attribution(), charges, ONE_EVENT._replace(unpriced=("group_analytics",)))
     assert totals.by_meter() == {"events": (1, 50_000), "group_analytics": (3, 0)}
+
+
+def test_a_full_table_keeps_every_meter_in_opentelemetrys_own_limit(instrument):
+    meters = ("events", "identified_events", "group_analytics", "feature_flag_requests", "exceptions", "llm_events")
+    observed = instrument(metric_labels=["customer_id"])
+    charges = tuple(Charge(meter, 1) for meter in (*meters, "survey_responses"))
+    price = Price(0, 0, "events", 1, tuple((meter, units, 0) for meter, units in charges), ())
+    for number in range(MAX_SERIES + 50):
+        PostHogInstrumentor().telemetry.totals.add(Attribution(customer_id=f"c{number}"), charges, price)
+    assert observed.usage() == dict.fromkeys((charge.meter for charge in charges), MAX_SERIES + 50)
 
 
 def test_labels_that_are_not_asked_for_do_not_split_series():

@@ -22,7 +22,9 @@ from genops_otel_posthog.money import float_usd_from_nano
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
 
-MAX_SERIES = 1000
+#: Owners told apart. OpenTelemetry's SDK keeps 2,000 attribute sets of an instrument and drops the meter of the rest;
+#: an owner is one set for each of the seven meters that calls are billed by.
+MAX_SERIES = 250
 _OWNER_CACHE_SIZE = 2048
 
 
