@@ -1,0 +1,1 @@
+"""Where money is counted: one protocol, several ledgers, chosen by a URL."""
