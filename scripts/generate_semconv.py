@@ -14,6 +14,7 @@ attribute ``genops.cost.amount``                  ``GENOPS_COST_AMOUNT``
 template attribute ``genops.tag``                 ``GENOPS_TAG_PREFIX`` (``"genops.tag."``)
 member ``capture`` of ``posthog.operation.name``  ``OPERATION_CAPTURE``
 metric ``genops.cost.usage``                      ``METRIC_GENOPS_COST_USAGE``
+span event ``genops.budget.exceeded``             ``EVENT_GENOPS_BUDGET_EXCEEDED``
 event property ``genops_team``                    ``PROPERTY_GENOPS_TEAM``
 event property ``$trace_id``                      ``PROPERTY_DOLLAR_TRACE_ID``
 ================================================  ======================================
@@ -64,7 +65,7 @@ def render_semconv(registry: Registry) -> str:
         RegistryError: Two names of the registry would become the same constant.
     """
     lines = [
-        '"""Names of the telemetry: attributes, metrics, event properties and the values of enumerated attributes.',
+        '"""Names of the telemetry: attributes and their enumerated values, metrics, span events, event properties.',
         "",
         "They stand here so that code never spells a name by hand. Written by ``scripts/generate_semconv.py`` from",
         "``registry/*.yaml``; edit those and run ``make format``, never this file.",
@@ -107,6 +108,9 @@ def render_semconv(registry: Registry) -> str:
     heading("Metrics")
     for group in registry.of_type("metric"):
         add(f"METRIC_{_constant(group.metric_name)}", group.metric_name, f"{group.brief} Unit `{group.unit}`.")
+    heading("Span events")
+    for group in registry.of_type("event"):
+        add(f"EVENT_{_constant(group.event_name)}", group.event_name, group.brief)
     for group in registry.property_groups:
         heading(group.title)
         for attribute in group.attributes:
@@ -150,8 +154,8 @@ def render_reference(registry: Registry) -> str:
         "",
         "<!-- Written by scripts/generate_semconv.py from registry/*.yaml. Edit those and run `make format`. -->",
         "",
-        "Every span, metric, attribute and event property that this package emits. In Python the names are constants",
-        f"of `genops_otel_posthog.semconv`. Schema URL: <{registry.schema_url}>.",
+        "Every span, span event, metric, attribute and event property that this package emits. In Python the names are",
+        f"constants of `genops_otel_posthog.semconv`. Schema URL: <{registry.schema_url}>.",
         "",
         "## Spans",
     ]
@@ -164,6 +168,10 @@ def render_reference(registry: Registry) -> str:
         lines += ["", f"### `{group.metric_name}`", "", group.brief, ""]
         lines += [group.note, ""] if group.note else []
         lines += [f"Instrument: {group.instrument}. Unit: `{group.unit}`.", ""]
+        lines += _table(("attribute", "when", "meaning"), map(use_row, group.references))
+    lines += ["", "## Span events"]
+    for group in registry.of_type("event"):
+        lines += ["", f"### `{group.event_name}`", "", group.brief, ""]
         lines += _table(("attribute", "when", "meaning"), map(use_row, group.references))
     lines += ["", "## Attributes"]
     for group in registry.attribute_groups:

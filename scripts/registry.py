@@ -38,6 +38,7 @@ KEYS_OF_GROUP = {
     "attribute_group": GROUP_KEYS,
     "span": GROUP_KEYS | {"span_kind"},
     "metric": GROUP_KEYS | {"metric_name", "instrument", "unit"},
+    "event": GROUP_KEYS | {"name"},
 }
 DEFINITION_KEYS = {"id", "type", "stability", "brief", "note", "examples"}
 REFERENCE_KEYS = {"ref", "requirement_level", "brief", "note"}
@@ -85,7 +86,7 @@ class Reference:
 
 @dataclass
 class Group:
-    """One group of the registry: attributes, a span or a metric."""
+    """One group of the registry: attributes, a span, a metric or an event on a span."""
 
     id: str
     type: str
@@ -95,6 +96,7 @@ class Group:
     stability: str
     source: str
     metric_name: str = ""
+    event_name: str = ""
     instrument: str = ""
     unit: str = ""
     span_kind: str = ""
@@ -193,22 +195,25 @@ def _group(raw: dict[str, Any], source: str, problems: list[str]) -> Group:
     group = Group(
         id=str(raw.get("id", "")),
         type=group_type,
-        title=str(raw.get("display_name", raw.get("metric_name", raw.get("id", "")))),
+        title=str(raw.get("display_name", raw.get("metric_name", raw.get("name", raw.get("id", ""))))),
         brief=str(raw.get("brief", "")).strip(),
         note=str(raw.get("note", "")).strip(),
         stability=str(raw.get("stability", "")),
         source=source,
         metric_name=str(raw.get("metric_name", "")),
+        event_name=str(raw.get("name", "")),
         instrument=str(raw.get("instrument", "")),
         unit=str(raw.get("unit", "")),
         span_kind=str(raw.get("span_kind", "")),
     )
-    if group_type in {"span", "metric"} and group.stability not in STABILITIES:
+    if group_type in {"span", "metric", "event"} and group.stability not in STABILITIES:
         problems.append(f"{where}: stability {group.stability!r} is none of {', '.join(sorted(STABILITIES))}")
     if group_type == "span" and group.span_kind not in SPAN_KINDS:
         problems.append(f"{where}: span_kind {group.span_kind!r} is none of {', '.join(sorted(SPAN_KINDS))}")
     if group_type == "metric":
         problems += _metric_problems(group, where)
+    if group_type == "event" and not OTEL_NAME.fullmatch(group.event_name):
+        problems.append(f"{where}: name {group.event_name!r} breaks OpenTelemetry's naming rules")
     for item in raw.get("attributes") or ():
         if "ref" in item:
             group.references.append(_reference(item, where, problems))
@@ -284,6 +289,7 @@ def _contradictions(groups: list[Group]) -> Iterator[str]:
     """Problems that only show when the whole registry is seen."""
     yield from _repeated("group id", ((group.id, group.source) for group in groups))
     yield from _repeated("metric", ((g.metric_name, g.source) for g in groups if g.metric_name))
+    yield from _repeated("event", ((g.event_name, g.source) for g in groups if g.event_name))
     defined = [(attribute, group) for group in groups for attribute in group.attributes]
     imported = [
         (ref.name, group.source) for group in groups if group.id.startswith(IMPORTED_GROUPS) for ref in group.references

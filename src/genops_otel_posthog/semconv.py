@@ -1,4 +1,4 @@
-"""Names of the telemetry: attributes, metrics, event properties and the values of enumerated attributes.
+"""Names of the telemetry: attributes and their enumerated values, metrics, span events, event properties.
 
 They stand here so that code never spells a name by hand. Written by ``scripts/generate_semconv.py`` from
 ``registry/*.yaml``; edit those and run ``make format``, never this file.
@@ -80,6 +80,22 @@ GENOPS_COST_ESTIMATED: Final = "genops.cost.estimated"
 """Always true; the invoice is PostHog's."""
 GENOPS_POLICY_NAME: Final = "genops.policy.name"
 """The policy that judged the call."""
+GENOPS_POLICY_RESULT: Final = "genops.policy.result"
+"""What became of the call."""
+GENOPS_POLICY_REASON: Final = "genops.policy.reason"
+"""Why the policy decided as it did."""
+GENOPS_BUDGET_ID: Final = "genops.budget.id"
+"""The budget that decided; of several the one that refused or is fullest."""
+GENOPS_BUDGET_PERIOD: Final = "genops.budget.period"
+"""How long the budget's limit is for."""
+GENOPS_BUDGET_UTILIZATION: Final = "genops.budget.utilization"
+"""Spent part of the budget's limit when the decision was made; 1 is all of it."""
+GENOPS_BUDGET_THRESHOLD: Final = "genops.budget.threshold"
+"""The part of the budget's limit that was reached; 1 is all of it."""
+GENOPS_SAMPLE_RATE: Final = "genops.sample.rate"
+"""Part of such events that is kept; each that is kept stands for 1 / rate of them."""
+GENOPS_ALERT_STATE: Final = "genops.alert.state"
+"""What happened to an alert."""
 GENOPS_OVERFLOW: Final = "genops.overflow"
 """True on the one metric series that holds what did not fit into the bounded number of series."""
 
@@ -125,6 +141,60 @@ OPERATION_REMOTE_CONFIG: Final = "remote_config"
 OPERATION_LOAD_FLAG_DEFINITIONS: Final = "load_flag_definitions"
 """Flag definitions fetched for local evaluation."""
 
+# Values of genops.policy.result
+
+POLICY_RESULT_ALLOWED: Final = "allowed"
+"""The call was made."""
+POLICY_RESULT_WARNING: Final = "warning"
+"""The call was made although a budget is at a threshold, or past its limit."""
+POLICY_RESULT_BLOCKED: Final = "blocked"
+"""The call was refused and not made."""
+POLICY_RESULT_SAMPLED: Final = "sampled"
+"""The call was left out: of such events a budget that fills up keeps a sample only."""
+
+# Values of genops.policy.reason
+
+POLICY_REASON_WITHIN_BUDGET: Final = "within_budget"
+"""Every budget that the call belongs to has room for it."""
+POLICY_REASON_BUDGET_WARNING: Final = "budget_warning"
+"""A budget is at one of its thresholds."""
+POLICY_REASON_BUDGET_EXCEEDED: Final = "budget_exceeded"
+"""A budget has no room for the call."""
+POLICY_REASON_STRICT_LIMIT: Final = "strict_limit"
+"""A budget is at the part of its limit from which the policy `strict` refuses."""
+POLICY_REASON_ATTRIBUTION_MISSING: Final = "attribution_missing"
+"""The policy `strict` demands an owner and there is none."""
+POLICY_REASON_LEDGER_UNREACHABLE: Final = "ledger_unreachable"
+"""The ledger could not be asked; the policy says what happens then."""
+POLICY_REASON_CRITICAL_EVENT: Final = "critical_event"
+"""The event is admitted past any limit and counted as overdraft."""
+POLICY_REASON_SAMPLED: Final = "sampled"
+"""Sampling left the event out."""
+
+# Values of genops.budget.period
+
+BUDGET_PERIOD_DAY: Final = "day"
+"""A day in the budget's time zone."""
+BUDGET_PERIOD_WEEK: Final = "week"
+"""A week, from Monday on."""
+BUDGET_PERIOD_MONTH: Final = "month"
+"""A calendar month."""
+BUDGET_PERIOD_QUARTER: Final = "quarter"
+"""A calendar quarter."""
+BUDGET_PERIOD_CUSTOM: Final = "custom"
+"""A period of the budget's own."""
+
+# Values of genops.alert.state
+
+ALERT_STATE_RAISED: Final = "raised"
+"""The ledger handed the alert to this process for delivery."""
+ALERT_STATE_DELIVERED: Final = "delivered"
+"""Every destination took the alert."""
+ALERT_STATE_FAILED: Final = "failed"
+"""An attempt to deliver failed; it is tried again."""
+ALERT_STATE_ABANDONED: Final = "abandoned"
+"""No further attempt is made."""
+
 # Metrics
 
 METRIC_GENOPS_COST_USAGE: Final = "genops.cost.usage"
@@ -133,6 +203,35 @@ METRIC_GENOPS_USAGE: Final = "genops.usage"
 """Billable units of PostHog calls, by meter. Unit `{unit}`."""
 METRIC_POSTHOG_CLIENT_OPERATION_DURATION: Final = "posthog.client.operation.duration"
 """Duration of PostHog SDK calls that touched the network. Unit `s`."""
+METRIC_GENOPS_BUDGET_LIMIT: Final = "genops.budget.limit"
+"""Limit of the budget in its present period, with changes and overrides. Unit `{USD}`."""
+METRIC_GENOPS_BUDGET_CONSUMED: Final = "genops.budget.consumed"
+"""Spent in the present period. Only rises within a period; overdraft not included. Unit `{USD}`."""
+METRIC_GENOPS_BUDGET_RESERVED: Final = "genops.budget.reserved"
+"""Lent out to processes, alive or silent, and not spent yet. Unit `{USD}`."""
+METRIC_GENOPS_BUDGET_UTILIZATION: Final = "genops.budget.utilization"
+"""Spent part of the limit, overdraft included; 1 is all of it. Unit `1`."""
+METRIC_GENOPS_BUDGET_FORECAST: Final = "genops.budget.forecast"
+"""Spent at the end of the period if it goes on as it did on average since its start. Unit `{USD}`."""
+METRIC_GENOPS_BUDGET_OVERDRAFT: Final = "genops.budget.overdraft"
+"""Spent by critical events past the limit. Unit `{USD}`."""
+METRIC_GENOPS_POLICY_DECISIONS: Final = "genops.policy.decisions"
+"""Decisions about calls, by what became of them. Unit `{decision}`."""
+METRIC_GENOPS_LEDGER_SYNC_DURATION: Final = "genops.ledger.sync.duration"
+"""Duration of exchanges with the ledger. Unit `s`."""
+METRIC_GENOPS_LEDGER_ERRORS: Final = "genops.ledger.errors"
+"""Exchanges with the ledger that failed. Unit `{error}`."""
+METRIC_GENOPS_LEDGER_LEASE: Final = "genops.ledger.lease"
+"""What this process may still spend of a budget before it asks the ledger again. Unit `{USD}`."""
+METRIC_GENOPS_ALERTS: Final = "genops.alerts"
+"""What happened to alerts of budgets in this process. Unit `{alert}`."""
+
+# Span events
+
+EVENT_GENOPS_BUDGET_EXCEEDED: Final = "genops.budget.exceeded"
+"""A budget refused the call of this span."""
+EVENT_GENOPS_BUDGET_THRESHOLD: Final = "genops.budget.threshold"
+"""A budget that the call of this span belongs to has reached a threshold since the call before."""
 
 # Event properties
 
@@ -152,6 +251,10 @@ PROPERTY_GENOPS_COST_ESTIMATED: Final = "genops_cost_estimated"
 """Marginal cost of the event in USD as estimated before it was handed to the SDK."""
 PROPERTY_GENOPS_TIMESTAMP: Final = "genops_timestamp"
 """When the cost was estimated, in seconds since 1970-01-01 UTC."""
+PROPERTY_GENOPS_SAMPLE_RATE: Final = "genops_sample_rate"
+"""Part of such events that was kept when this one was; it stands for 1 / rate of them. Absent when nothing was left
+out.
+"""
 PROPERTY_GENOPS_OVERRIDDEN: Final = "genops_overridden"
 """Names of the governance properties that the application's own value replaced."""
 PROPERTY_USER_ID: Final = "user_id"

@@ -75,7 +75,11 @@ def directory(tmp_path: Path) -> Path:
             metric("metric_name: genops.cost, instrument: sum"),
             "instrument 'sum' is none of counter",
         ),
-        ("groups:\n  - {id: e, type: event, brief: An event.}", "type 'event' is none of"),
+        ("groups:\n  - {id: e, type: entity, brief: An entity.}", "type 'entity' is none of"),
+        (
+            "groups:\n  - {id: e, type: event, name: Genops.Exceeded, stability: stable, brief: An event.}",
+            "e: name 'Genops.Exceeded' breaks OpenTelemetry's naming rules",
+        ),
         ("gruops: []", "more.yaml: unknown key 'gruops'"),
     ],
 )
@@ -121,6 +125,10 @@ def test_constants_are_named_after_what_they_hold(directory: Path):
         attributes(ATTRIBUTE.replace("genops.team", "$trace_id"), "properties.test"), encoding="utf-8"
     )
     (directory / "metrics.yaml").write_text(metric("metric_name: genops.usage, instrument: counter"), encoding="utf-8")
+    (directory / "span_events.yaml").write_text(
+        "groups:\n  - {id: e, type: event, name: genops.budget.exceeded, stability: stable, brief: Refused.}\n",
+        encoding="utf-8",
+    )
     text = render_semconv(load(directory))
     for line in (
         'GENOPS_TEAM: Final = "genops.team"',
@@ -128,6 +136,7 @@ def test_constants_are_named_after_what_they_hold(directory: Path):
         'OPERATION_SET: Final = "set"',
         'PROPERTY_DOLLAR_TRACE_ID: Final = "$trace_id"',
         'METRIC_GENOPS_USAGE: Final = "genops.usage"',
+        'EVENT_GENOPS_BUDGET_EXCEEDED: Final = "genops.budget.exceeded"',
     ):
         assert line in text.splitlines()
 
