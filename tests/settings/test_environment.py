@@ -16,7 +16,10 @@ from genops_otel_posthog.version import __version__
 PROJECT_KEY = "phc_abcdefghijklmnopqrstuvwxyz0123456789"
 PERSONAL_KEY = "phx_abcdefghijklmnopqrstuvwxyz0123456789"
 
-EXAMPLES = {variable.name: variable.example.replace("phc_…", PROJECT_KEY) for variable in VARIABLES}
+EXAMPLES = {variable.name: variable.example for variable in VARIABLES} | {
+    "POSTHOG_API_KEY": PROJECT_KEY,
+    "POSTHOG_PERSONAL_API_KEY": PERSONAL_KEY,
+}
 
 
 def messages(caplog):
@@ -121,6 +124,21 @@ BAD = {
     "GENOPS_BAGGAGE_IN": "tema",
     "GENOPS_BAGGAGE_OUT": "maybe",
     "GENOPS_RECORD_DISTINCT_ID": "si",
+    "GENOPS_DAILY_BUDGET_LIMIT": "$20",
+    "GENOPS_WEEKLY_BUDGET_LIMIT": "-1",
+    "GENOPS_MONTHLY_BUDGET_LIMIT": "NaN",
+    "GENOPS_BUDGET_SHARE": "3/1",
+    "GENOPS_BUDGET_TIME_ZONE": "Europe/Berln",
+    "GENOPS_ON_BUDGET_EXCEEDED": "explode",
+    "GENOPS_CRITICAL_EVENTS": ",",
+    "GENOPS_LEDGER_URL": "postgres://anna:s3cr3t@db.example.com",
+    "GENOPS_LEDGER_WAIT": "50ms",
+    "GENOPS_ALERT_WEBHOOK": "alerts.example.com",
+    "GENOPS_ALERT_FORMAT": "carrier pigeon",
+    "GENOPS_ALERT_THRESHOLDS": "hourly:80",
+    "GENOPS_ALERT_ESCALATION": ",",
+    "GENOPS_BUDGET_SAMPLING": "some",
+    "POSTHOG_PERSONAL_API_KEY": PROJECT_KEY,
 }
 
 
@@ -177,8 +195,39 @@ def test_no_message_shows_more_of_a_key_than_its_ends(caplog):
     assert "personal API key, not a project key" in str(caught.value)
 
 
-def test_the_key_is_not_in_the_printed_settings():
-    assert PROJECT_KEY not in repr(Settings.from_environ({"POSTHOG_API_KEY": PROJECT_KEY}))
+SECRETS = {
+    "POSTHOG_API_KEY": PROJECT_KEY,
+    "POSTHOG_PERSONAL_API_KEY": PERSONAL_KEY,
+    "GENOPS_LEDGER_URL": "rediss://:s3cr3t@ledger.example.com/0",
+    "GENOPS_ALERT_WEBHOOK": "https://hooks.slack.com/services/s3cr3t",
+    "GENOPS_ALERT_SECRET": "s3cr3t",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_secret_is_in_the_printed_settings(name):
+    printed = repr(Settings.from_environ(SECRETS))
+    assert SECRETS[name] not in printed
+    assert "s3cr3t" not in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GENOPS_LEDGER_URL", "http://:s3cr3t@ledger.example.com"),
+        ("GENOPS_LEDGER_URL", "s3cr3t"),
+        ("GENOPS_LEDGER_URL", "redis://:s3cr3t@/0"),
+        ("GENOPS_LEDGER_URL", "redis://ledger.example.com:s3cr3t"),
+        ("GENOPS_ALERT_WEBHOOK", "hooks.slack.com/services/s3cr3t"),
+        ("GENOPS_ALERT_WEBHOOK", "https:///services/s3cr3t"),
+        ("POSTHOG_PERSONAL_API_KEY", "phc_s3cr3t"),
+        ("POSTHOG_PERSONAL_API_KEY", "phx s3cr3t"),
+    ],
+)
+def test_no_message_shows_a_secret(name, value, caplog):
+    Settings.from_environ({name: value}, strict=False)
+    assert len(messages(caplog)) == 1
+    assert "s3cr3t" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -236,9 +285,7 @@ def test_of_a_variable_that_others_read_too_it_is_said_only_to_who_asks_for_deta
 
 
 def test_variables_of_others_and_blank_ones_are_no_business_of_ours(caplog):
-    Settings.from_environ(
-        {"POSTHOG_PERSONAL_API_KEY": "x", "GENOPS_TAEM": " ", "GENOPS_LEDGER_URL": "", "PATH": "/bin"}
-    )
+    Settings.from_environ({"POSTHOG_PERSONAL_TOKEN": "x", "GENOPS_TAEM": " ", "GENOPS_LEDGER_URL": "", "PATH": "/bin"})
     assert messages(caplog) == []
 
 

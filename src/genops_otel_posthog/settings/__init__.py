@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from genops_otel_posthog.settings.environment import Settings
 from genops_otel_posthog.settings.values import BAGGAGE_FIELDS, POLICIES, POLICY_ALIASES, parse_tags
+from genops_otel_posthog.settings.variable import Variable
 from genops_otel_posthog.settings.variables import (
     ANNOUNCED,
     DEFAULT_HOST,
@@ -16,7 +17,6 @@ from genops_otel_posthog.settings.variables import (
     METRIC_LABELS,
     SPAN_KINDS,
     VARIABLES,
-    Variable,
 )
 
 __all__ = [

@@ -7,10 +7,14 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.settings.budget_variables import DEFAULT_LEDGER_WAIT_MS
 from genops_otel_posthog.settings.values import BAGGAGE_FIELDS, warn_once
+from genops_otel_posthog.settings.variable import Variable
 from genops_otel_posthog.settings.variables import (
     ANNOUNCED,
     DEFAULT_HOST,
@@ -18,7 +22,6 @@ from genops_otel_posthog.settings.variables import (
     METRIC_LABELS,
     SPAN_KINDS,
     VARIABLES,
-    Variable,
 )
 from genops_otel_posthog.version import __version__
 
@@ -55,6 +58,23 @@ class Settings:
     baggage_in: frozenset[str] = frozenset(BAGGAGE_FIELDS)
     baggage_out: frozenset[str] = frozenset()
     record_distinct_id: bool = False
+    daily_budget_limit: Decimal | None = None
+    weekly_budget_limit: Decimal | None = None
+    monthly_budget_limit: Decimal | None = None
+    budget_share: Fraction = Fraction(1)
+    budget_time_zone: str = "UTC"
+    budgets_file: str | None = None
+    on_budget_exceeded: str = "drop"
+    critical_events: frozenset[str] = frozenset()
+    ledger_url: str | None = field(default=None, repr=False)
+    ledger_wait_ms: int = DEFAULT_LEDGER_WAIT_MS
+    alert_webhook: str | None = field(default=None, repr=False)
+    alert_format: str = "auto"
+    alert_secret: str | None = field(default=None, repr=False)
+    alert_thresholds: str | None = None
+    alert_escalation: tuple[str, ...] = ()
+    budget_sampling: bool = False
+    personal_api_key: str | None = field(default=None, repr=False)
 
     @property
     def sends_to_posthog(self) -> bool:

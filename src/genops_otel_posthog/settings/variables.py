@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
+from genops_otel_posthog.settings.budget_variables import BUDGET_VARIABLES
 from genops_otel_posthog.settings.values import (
     BAGGAGE_FIELDS,
     choice,
@@ -19,6 +18,7 @@ from genops_otel_posthog.settings.values import (
     switch,
     text,
 )
+from genops_otel_posthog.settings.variable import Variable
 
 DEFAULT_HOST = "https://us.i.posthog.com"
 DEFAULT_PRICE_BOOK = "posthog-2026-07-22"
@@ -27,29 +27,6 @@ SPAN_KINDS = ("capture", "flags", "local_flags", "definitions", "config")
 METRIC_LABELS = ("team", "project", "environment")
 _OWNER_FIELDS = ("team", "project", "environment", "customer_id", "cost_center", "feature")
 _ANY_FIELD = (*_OWNER_FIELDS, "user_id", "workspace_id", "organization_id", "session_id", "tags")
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One environment variable.
-
-    Attributes:
-        name: The variable's name.
-        field: The attribute of :class:`Settings` that it sets.
-        meaning: What it does, for the reference table.
-        default: The default as shown in the reference table.
-        example: A value that is accepted, shown in the error about one that is not.
-        parse: Turns the text into the attribute's value; raises ``ValueError`` with the reason.
-        secret: Whether the text must not be repeated in messages.
-    """
-
-    name: str
-    field: str
-    meaning: str
-    default: str
-    example: str
-    parse: Callable[[str], Any]
-    secret: bool = False
 
 
 def _listed(words: tuple[str, ...]) -> str:
@@ -181,6 +158,7 @@ VARIABLES: tuple[Variable, ...] = (
         "true",
         switch,
     ),
+    *BUDGET_VARIABLES,
 )
 
 #: Variables that are announced but not acted on yet, with what they will mean.
@@ -188,16 +166,7 @@ ANNOUNCED: Mapping[str, str] = MappingProxyType(
     {
         "POSTHOG_FLUSH_AT": "Events per batch.",
         "POSTHOG_FLUSH_INTERVAL": "Longest time between batches, in milliseconds.",
-        "GENOPS_DAILY_BUDGET_LIMIT": "What may be spent per day, in USD.",
-        "GENOPS_WEEKLY_BUDGET_LIMIT": "What may be spent per week, in USD.",
-        "GENOPS_MONTHLY_BUDGET_LIMIT": "What may be spent per month, in USD.",
-        "GENOPS_BUDGETS_FILE": "TOML file with any number of budgets.",
-        "GENOPS_ON_BUDGET_EXCEEDED": "What happens to a call that a budget refuses: `drop` or `raise`.",
-        "GENOPS_CRITICAL_EVENTS": "Event names that pass an exhausted budget.",
-        "GENOPS_LEDGER_URL": "Where money is counted.",
         "GENOPS_OUTBOX_PATH": "Where events wait until they are delivered.",
-        "GENOPS_ALERT_WEBHOOK": "URL that is told when a budget runs out.",
-        "GENOPS_ALERT_THRESHOLDS": "From which share of a budget on, in percent: `daily:80,weekly:90`.",
         "GENOPS_EXPORT_SPANS": "Whether governed spans become PostHog events.",
         "GENOPS_DURABLE_CAPTURE": "Whether the application's own events go through the outbox.",
         "GENOPS_SPAN_RULES": "TOML file with rules that turn spans into events.",
