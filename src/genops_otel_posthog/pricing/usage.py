@@ -135,6 +135,21 @@ class InProcessUsage:
         counts = self._counts
         return [counts.get(meter, 0) for meter, _ in charges]
 
+    def raise_to(self, month: str, units: Mapping[str, int]) -> None:
+        """Takes note that the organisation has used at least so much: others count as well.
+
+        Args:
+            month: Id of the billing month; another one than the present is of no interest.
+            units: Units per meter.
+        """
+        with self._lock:
+            now = self._clock()
+            if not self._month_start <= now < self._month_end:
+                self._enter(BillingMonth.at(now))
+            if self._by_month.get(month) is self._counts:
+                for meter, used in units.items():
+                    self._counts[meter] = max(used, self._counts.get(meter, 0))
+
     def _enter(self, month: BillingMonth) -> None:
         # Kept as plain attributes: they are compared in every call of the application.
         self._month_start = month.start
