@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import get_current_span
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.money import NANO_PER_USD
 
 #: Properties by which a single call can name its own owner, with the attribution field each sets.
@@ -25,11 +25,11 @@ OWNER_PROPERTIES: Mapping[str, str] = {
 _OWNER_PROPERTY_NAMES = frozenset(OWNER_PROPERTIES)
 
 
-def owner_in_properties(properties: object) -> Attribution | None:
-    """The owner that a call's own ``genops_*`` properties name, ``None`` when they name nobody."""
+def owner_in_properties(properties: object) -> Attribution:
+    """The owner that a call's own ``genops_*`` properties name."""
     # The SDK wants a dict; asking for any Mapping would cost more than all the rest.
     if not isinstance(properties, dict) or _OWNER_PROPERTY_NAMES.isdisjoint(properties):
-        return None
+        return NOBODY
     return Attribution(**{field: properties.get(name) for name, field in OWNER_PROPERTIES.items()})
 
 

@@ -100,18 +100,24 @@ class Telemetry:
     # --- a call of the application ---------------------------------------------------------------------------------
 
     def open_call(
-        self, operation: Operation, target: str | None, context: Context, properties: object = None
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
     ) -> PostHogCall:
-        """Opens a call.
+        """Opens a call. Never raises.
 
         Args:
             operation: What is asked for.
-            target: The event's name or the flag's key.
+            args: Positional arguments of the SDK's method.
+            kwargs: Its keyword arguments; event properties among them may name an owner.
             context: The OpenTelemetry context it is made in.
-            properties: The event properties that the application gave, which may name an owner.
         """
-        declared = owner_in_properties(properties) if properties and self._application_wins else None
-        owner = self.resolver.resolve(context, NOBODY if declared is None else declared)
+        target, owner = None, NOBODY
+        try:
+            target = operation.target_of(args, kwargs)
+            if operation.takes_properties and self._application_wins:
+                owner = owner_in_properties(kwargs.get("properties"))
+            owner = self.resolver.resolve(context, owner)
+        except Exception:
+            _logger.exception("The owner of a PostHog call could not be found; it is made all the same")
         return PostHogCall(operation, target, owner, context)
 
     def finish_call(

@@ -15,10 +15,9 @@ from typing import Any
 
 from opentelemetry.context import get_current
 
-from genops_otel_posthog.instrumentation.call import PostHogCall, current_call, latest_call
+from genops_otel_posthog.instrumentation.call import PostHogCall, context_to_observe, current_call, latest_call
 from genops_otel_posthog.instrumentation.operations import LOAD_FLAG_DEFINITIONS
 from genops_otel_posthog.instrumentation.patches import Around, Switch
-from genops_otel_posthog.instrumentation.suppression import is_suppressed
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 from genops_otel_posthog.pricing.billing import FLAG_REQUEST, definitions_poll
 
@@ -29,7 +28,7 @@ _DEFINITION_PATHS = ("/flags/definitions", "/api/feature_flag/local_evaluation")
 
 def _observed(switch: Switch, call: PostHogCall | None) -> bool:
     """Whether what passes here is observed: in a call always, else unless instrumentation is suppressed."""
-    return switch.on and (call is not None or not is_suppressed(get_current()))
+    return switch.on if call is not None else context_to_observe(switch) is not None
 
 
 def _safely(step: Callable[..., None], *given: Any) -> None:
@@ -52,7 +51,7 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
             call = latest_call.get()
             if call is None or call.closed:
                 call = None
-                if not switch.on or is_suppressed(get_current()):
+                if context_to_observe(switch) is None:
                     return original(self, msg, *args, **kwargs)
             try:
                 charges = telemetry.charges_for(self, msg)
@@ -197,7 +196,7 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 return original(api_key, url, host, *args, **kwargs)
             if call is not None:
                 return download(call, api_key, url, host, *args, **kwargs)
-            poll = telemetry.open_call(LOAD_FLAG_DEFINITIONS, None, get_current())
+            poll = telemetry.open_call(LOAD_FLAG_DEFINITIONS, (), {}, get_current())
             token = latest_call.set(poll)
             error: BaseException | None = None
             try:

@@ -7,40 +7,15 @@ what it does is written into the outer call by the waists.
 from __future__ import annotations
 
 import functools
-import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.context import get_current
-
-from genops_otel_posthog.instrumentation.call import PostHogCall, latest_call
+from genops_otel_posthog.instrumentation.call import context_to_observe, latest_call
 from genops_otel_posthog.instrumentation.legacy import accept_legacy_capture
 from genops_otel_posthog.instrumentation.operations import CAPTURE, Operation
 from genops_otel_posthog.instrumentation.patches import Around, Switch
-from genops_otel_posthog.instrumentation.suppression import is_suppressed
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
-
-_logger = logging.getLogger(__name__)
-
-
-def _open(
-    telemetry: Telemetry, switch: Switch, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> PostHogCall | None:
-    """The call to be observed, ``None`` when this one is not. Never raises."""
-    outer = latest_call.get()
-    if (outer is not None and not outer.closed) or not switch.on:
-        return None
-    context = get_current()
-    if is_suppressed(context):
-        return None
-    try:
-        properties = kwargs.get("properties") if operation.takes_properties else None
-        return telemetry.open_call(operation, operation.target_of(args, kwargs), context, properties)
-    except Exception:
-        _logger.exception("A PostHog call could not be observed; it is made all the same")
-        return None
-
 
 def around_method(telemetry: Telemetry, switch: Switch, operation: Operation) -> Around:
     """Replaces a plain method."""
@@ -50,9 +25,10 @@ def around_method(telemetry: Telemetry, switch: Switch, operation: Operation) ->
         def governed(self: Any, *args: Any, **kwargs: Any) -> Any:
             if accepts_legacy and len(args) > 1 and switch.on:
                 args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
-            call = _open(telemetry, switch, operation, args, kwargs)
-            if call is None:
+            context = context_to_observe(switch)
+            if context is None:
                 return original(self, *args, **kwargs)
+            call = telemetry.open_call(operation, args, kwargs, context)
             token = latest_call.set(call)
             result = error = None
             try:
@@ -76,9 +52,10 @@ def around_coroutine(telemetry: Telemetry, switch: Switch, operation: Operation)
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         async def governed(self: Any, *args: Any, **kwargs: Any) -> Any:
-            call = _open(telemetry, switch, operation, args, kwargs)
-            if call is None:
+            context = context_to_observe(switch)
+            if context is None:
                 return await original(self, *args, **kwargs)
+            call = telemetry.open_call(operation, args, kwargs, context)
             token = latest_call.set(call)
             result = error = None
             try:

@@ -24,7 +24,7 @@ class Verdict(Enum):
     REJECTED = "rejected"
     """At least one event of the batch is not acceptable: find it by halving. A single event becomes a dead letter."""
     HELD = "held"
-    """The account is at fault (key, quota, disabled): nothing is dropped, nothing is sent but a probe, people are told."""
+    """The account is at fault (key, quota): nothing is dropped, nothing is sent but a probe, people are told."""
 
 
 class Answer(NamedTuple):
