@@ -11,24 +11,32 @@ How a sync is executed, in this order, on every ledger:
    An older one is refused (:class:`StaleSequence`).
 2. *Forgotten.* If the process says that its requests were acknowledged up to a number the ledger does not know, the
    ledger has lost data (restarted empty, restored). It applies nothing and answers ``forgotten``; the process then
-   sends everything it ever counted with ``everything=True``, and for ``rebuild_ms`` nothing is granted to anybody, so
-   that the others can do the same.
+   sends everything it ever counted with ``everything=True``, and for ``rebuild_ms`` from the last such answer nothing
+   is granted to anybody, so that the others can do the same.
 3. *Raise usage* to ``usage_at_least``: never a sum, so that it can be said any number of times.
 4. *Count.* A process never says how many units more, but how many in all (:class:`Counted`): what exceeds the number
    the ledger has seen from it is new, so that nothing is counted twice whatever is repeated. The new units move the
    organisation's usage from u to u + q and cost C(u + q) - C(u), which is added to ``committed`` of every period in
-   ``charged`` and to ``overdraft`` of every period in ``overdrawn``.
-5. *Reap* up to 16 expired leases per budget, the earliest first. Their amount becomes free; with ``hold`` it moves to
-   ``held`` instead, because the process may be paused and not dead, and stays there until that process settles it or
-   the period ends.
-6. *Settle*: what a call had set aside is no longer lent out, because it has been counted in step 4; and what is
-   ``returned`` is free again. Neither ever takes more than the process holds.
+   ``charged`` and to ``overdraft`` of every period in ``overdrawn``. A budget of units is charged the units of its own
+   meter and nothing else. A period whose budget is not asked about is charged in the unit that the ledger knows it by,
+   else in money. What was counted in a month that ended 40 days ago is passed over: the ledger need not remember
+   what it has seen of it.
+5. *Reap*, in any period of a budget, up to 16 expired leases of other processes, the earliest first. Their amount
+   becomes free; with ``hold`` it moves to ``held`` instead, because the process may be paused and not dead, and stays
+   there until that process is heard of again or the period ends.
+6. *Settle*, in ``lease_period``: what is held for the process is its lease again. What a call had set aside is no
+   longer lent out, because it has been counted in step 4; and what is ``returned`` is free again. Neither ever takes
+   more than the process holds. What remains is free too if the process leaves, if the budget refuses nobody, or if
+   another period has begun.
 7. *Grant*, in the period that the ledger's clock is in: with ``free = cap - committed - leased - held`` and h other
    processes holding a lease, ``min(want, max(need, free // (h + 1)), free)``; nothing when that is less than ``need``.
    The process's lease then lives until ``now + lease_ms``, and never beyond the period.
-8. *Thresholds*: each that is reached for the first time in this period becomes an alert, of several at once only the
-   highest; it is re-armed when utilisation falls 5 points below it. 100 % is always one of them.
-9. *Alerts* not yet delivered, and not claimed by another process within ``claim_ms``, are handed to the caller.
+8. *Thresholds*, in the same period: each that is reached for the first time (:func:`threshold_amount`,
+   :func:`forecast_amount`) becomes an alert; of several at once only the highest, but a forecast does not stand in for
+   what is spent. It is re-armed when utilisation falls 5 points below it; a forecast is not, and one of what is
+   already spent is no news. 100 % is always one of them, ``critical``.
+9. *Alerts* not yet delivered, and not claimed by another process within ``claim_ms``, are handed to the caller unless
+   it leaves; what it had claimed is then free for others. An alert whose period has ended is dropped after 7 days.
 
 What follows, and is tested (``docs/guarantees.md``): after every sync ``committed + leased + held <= cap`` as long as
 no lease has expired under a living process, no limit has been lowered and the ledger has forgotten nothing.
@@ -135,10 +143,11 @@ class Ask(NamedTuple):
         budget: Its id.
         definition: The budget as JSON, for those who list budgets.
         meter: ``None`` for money; otherwise the meter whose units count.
-        windows: The periods that may be the present one: the current and the next by the process's clock.
+        windows: The periods that may be the present one: the current and the next by the process's clock. A period
+            that is charged and was never among them is kept as one that ended when it was first charged.
         limit: The configured limit; :meth:`Ledger.set_limit` and overrides change it in the ledger.
         cap_basis_points: Part of the limit from which on calls are refused; ``None``: never, and nothing is leased.
-        thresholds: When to raise alerts.
+        thresholds: When to raise alerts; no two alike but in severity.
         hold: Keep expired leases aside instead of freeing them.
         lease_period: The period in which the process holds its lease.
         settled: Part of the lease that counted calls had set aside.
@@ -208,7 +217,8 @@ class Standing(NamedTuple):
     Attributes:
         budget: Its id.
         window: The period that the ledger's clock is in; ``None`` if it is none of those asked for (the clocks differ
-            by more than a period): ask again with windows around ``SyncReply.now_ms``.
+            by more than a period): ask again with windows around ``SyncReply.now_ms``. All amounts but ``limit`` and
+            ``cap`` are 0 then, and ``lease`` is what is left in ``lease_period``.
         limit: Limit with changes and overrides.
         cap: Amount from which on calls are refused; ``None``: never.
         committed: Spent.
@@ -217,7 +227,8 @@ class Standing(NamedTuple):
         overdraft: Spent by critical events past the limit.
         granted: What this sync added to the process's lease.
         lease: What the process holds after it.
-        wanted_by_others: Whether somebody got less than needed lately; processes give back what they do not use.
+        wanted_by_others: Whether the last process that got less than it needed is another one, got nothing since, and
+            asked less than its ``lease_ms`` ago; processes give back what they do not use.
     """
 
     budget: str
@@ -307,7 +318,7 @@ class Override(NamedTuple):
 
 
 class PeriodRecord(NamedTuple):
-    """What a ledger holds about a budget in one period, for people."""
+    """What a ledger holds about a budget in one period, for people. What was held in a period is 0 once it has ended."""
 
     budget: str
     definition: str
@@ -387,7 +398,8 @@ class Ledger(Protocol):
         ...
 
     def periods(self, budget: str | None = None, *, current: bool = True) -> Sequence[PeriodRecord]:
-        """The known budgets, each in its present period or (``current=False``) in every period that is kept."""
+        """The known budgets, each in its present period (those that were asked about in it) or (``current=False``) in
+        every period that is kept, which is at least 40 days after its end; by budget, the earliest first."""
         ...
 
     def usage(self, month: str) -> Mapping[str, int]:
@@ -418,3 +430,20 @@ def part_of(limit: int, basis_points: int) -> int:
     """
     whole, rest = divmod(limit, BASIS_POINTS)
     return whole * basis_points + rest * basis_points // BASIS_POINTS
+
+
+def threshold_amount(limit: int, basis_points: int) -> int:
+    """What must be spent for a threshold to be reached: that part of the limit, rounded up, and at least 1."""
+    rest = limit % BASIS_POINTS * basis_points % BASIS_POINTS
+    return max(1, part_of(limit, basis_points) + (rest > 0))
+
+
+def forecast_amount(limit: int, basis_points: int, window: Window, now_ms: int) -> int | None:
+    """What must be spent by now for a forecast to be reached, ``None`` while it is too early to tell.
+
+    It is the part of the threshold that corresponds to the part of the period that has passed, in whole basis points.
+    """
+    passed = (now_ms - window.start_ms) * BASIS_POINTS // (window.end_ms - window.start_ms)
+    if passed < BASIS_POINTS // 10:
+        return None
+    return threshold_amount(threshold_amount(limit, basis_points), passed)
