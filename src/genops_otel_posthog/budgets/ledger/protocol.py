@@ -35,8 +35,9 @@ How a sync is executed, in this order, on every ledger:
    :func:`forecast_amount`) becomes an alert; of several at once only the highest, but a forecast does not stand in for
    what is spent. It is re-armed when utilisation falls 5 points below it; a forecast is not, and one of what is
    already spent is no news. 100 % is always one of them, ``critical``.
-9. *Alerts* not yet delivered, and not claimed by another process within ``claim_ms``, are handed to the caller unless
-   it leaves; what it had claimed is then free for others. An alert whose period has ended is dropped after 7 days.
+9. *Alerts* not yet delivered, and not claimed within ``claim_ms``, are handed to the caller, which claims them; up to
+   16, the earliest first. A process that leaves gets none, and what it had claimed is free for others. An alert that
+   is 7 days old is dropped when its period has ended.
 
 What follows, and is tested (``docs/guarantees.md``): after every sync ``committed + leased + held <= cap`` as long as
 no lease has expired under a living process, no limit has been lowered and the ledger has forgotten nothing.
