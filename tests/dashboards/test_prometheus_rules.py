@@ -16,7 +16,8 @@ from generate_semconv import REGISTRY
 from genops_otel_posthog.dashboards import PROMETHEUS_RULES
 from registry import Group, load
 
-RULES_TEST = Path(__file__).with_name("rules_test.yaml")
+HERE = Path(__file__).parent
+RULES_TESTS = sorted(path.name for path in HERE.glob("rules*_test.yaml"))
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(PROMETHEUS_RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
 ]
@@ -39,7 +40,7 @@ def promtool() -> str:
 
 def run(*command: str | Path) -> tuple[int, str]:
     finished = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=60, cwd=RULES_TEST.parent
+        [str(word) for word in command], capture_output=True, text=True, check=False, timeout=60, cwd=HERE
     )
     return finished.returncode, finished.stdout + finished.stderr
 
@@ -63,14 +64,15 @@ def test_promtool_can_read_the_rules(promtool: str):
     assert (code, f"{len(RULES)} rules found" in output) == (0, True), output
 
 
-def test_the_rules_do_what_their_tests_say(promtool: str):
-    code, output = run(promtool, "test", "rules", RULES_TEST.name)
+@pytest.mark.parametrize("tests", RULES_TESTS)
+def test_the_rules_do_what_their_tests_say(promtool: str, tests: str):
+    code, output = run(promtool, "test", "rules", tests)
     assert code == 0, output
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_every_alert_is_tested(alert: str):
-    text = RULES_TEST.read_text(encoding="utf-8")
+    text = "".join((HERE / name).read_text(encoding="utf-8") for name in RULES_TESTS)
     assert re.search(rf"\balertname(: |=)\"?{alert}\b", text)
 
 
