@@ -33,6 +33,9 @@ class PeriodKind(str, Enum):
     CUSTOM = "custom"
     """A number of days, counted from an anchor date in both directions."""
 
+    def __str__(self) -> str:
+        return self.value
+
 
 def instant_ms(moment: date | datetime, zone: ZoneInfo) -> int:
     """The instant of a moment, in milliseconds since the epoch.
