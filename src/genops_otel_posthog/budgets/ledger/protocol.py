@@ -386,6 +386,10 @@ class Ledger(Protocol):
         """Replaces the configured limit of a budget, or brings it back with ``None``."""
         ...
 
+    def changed_limits(self) -> Mapping[str, int]:
+        """Budget -> the limit that :meth:`set_limit` put in place of the configured one."""
+        ...
+
     def add_override(self, override: Override) -> None:
         """Adds an override; one with the same id is replaced."""
         ...
