@@ -7,6 +7,7 @@ import contextvars
 import threading
 from typing import Any
 
+import posthog
 import pytest
 from opentelemetry import baggage
 from opentelemetry.context import attach, detach
@@ -142,6 +143,49 @@ def test_from_enforced_on_nobody_can_charge_another_team(instrument, client, rec
     assert found["genops_team"] == "checkout"
     assert found["user_id"] == "mine"
     assert owner(observed.span("capture e")) == {"team": "checkout"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "team", "overridden"), [("advisory", "growth", ["genops_team"]), ("enforced", "checkout", None)]
+)
+def test_a_super_property_counts_like_a_property_of_the_event(
+    instrument, new_client, receiver, policy, team, overridden
+):
+    instrument(team="checkout", governance_policy=policy)
+    client = new_client(super_properties={"genops_team": "growth", "release": "7"})
+    client.capture("e", distinct_id="u1")
+    found = properties(receiver, client)
+    assert (found["genops_team"], found.get("genops_overridden"), found["release"]) == (team, overridden, "7")
+
+
+def test_before_send_sees_the_properties_and_has_the_last_word(instrument, new_client, receiver):
+    instrument(team="checkout")
+    seen = []
+
+    def before_send(message: dict[str, Any]) -> dict[str, Any]:
+        seen.append(message["properties"]["genops_team"])
+        message["properties"]["genops_team"] = "rewritten"
+        return message
+
+    client = new_client(before_send=before_send)
+    client.capture("e", distinct_id="u1")
+    assert seen == ["checkout"]
+    assert properties(receiver, client)["genops_team"] == "rewritten"
+
+
+def test_an_event_that_the_sdk_cuts_to_an_allow_list_gets_nothing_beyond_it(instrument, client, receiver):
+    if "_property_allowlist" not in posthog.args.OptionalCaptureArgs.__annotations__:
+        pytest.skip("this version of the SDK has no allow-lists")
+    instrument(team="checkout")
+    client.capture("e", distinct_id="u1", properties={"a": 1}, _property_allowlist=frozenset({"a"}))
+    assert properties(receiver, client) == {"a": 1}
+
+
+def test_an_event_outside_of_any_call_carries_its_owner_too(instrument, client, receiver):
+    instrument(team="checkout")
+    message = {"event": "e", "distinct_id": "u1", "timestamp": None, "uuid": None, "properties": {"a": 1}}
+    client._enqueue(message, None)
+    assert properties(receiver, client)["genops_team"] == "checkout"
 
 
 def test_the_applications_own_dictionary_is_not_changed(instrument, client):

@@ -320,14 +320,16 @@ def test_a_callers_uuid_is_kept(instrument, client):
 
 
 def test_a_failure_of_ours_never_reaches_the_application(instrument, client, receiver, monkeypatch):
+    from genops_otel_posthog.attribution import AttributionResolver
     from genops_otel_posthog.instrumentation.telemetry import Telemetry
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("ours")
 
     instrument(team="checkout")
-    for method in ("charges_for", "open_call", "_start_span", "govern_event", "count_event"):
-        monkeypatch.setattr(Telemetry, method, fail)
+    steps = [(Telemetry, name) for name in ("charges_for", "_start_span", "govern_event", "count_event")]
+    for room, method in [*steps, (AttributionResolver, "resolve")]:
+        monkeypatch.setattr(room, method, fail)
         assert client.capture("e", distinct_id="u1"), method
     client.flush()
     assert len(receiver.events()) == 5

@@ -18,6 +18,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_cu
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.instrumentation.operations import Operation
 from genops_otel_posthog.instrumentation.patches import Switch
+from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
 
 _OLD_SUPPRESSION_KEY = "suppress_instrumentation"  # of older OpenTelemetry versions, still honoured by today's
@@ -45,6 +46,7 @@ class PostHogCall:
         list_nano: The same at list price.
         meter: The meter that the call is mainly counted by.
         units: Units of that meter so far.
+        uncleaned: The event that the SDK is about to clean, with its charges; it gets its properties after that.
         closed: Whether the call has ended. Tasks that the SDK started during the call go on seeing it in their context.
     """
 
@@ -62,6 +64,7 @@ class PostHogCall:
     list_nano: int = 0
     meter: str | None = None
     units: int = 0
+    uncleaned: tuple[Any, tuple[Charge, ...]] | None = None
     closed: bool = False
 
     def __init__(self, operation: Operation, target: str | None, owner: Attribution, context: Context) -> None:

@@ -7,11 +7,15 @@ from time import time
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.money import NANO_PER_USD
+
+# Where a context keeps its current span, seen by putting one there. Looking there takes a quarter of the time of
+# `get_current_span`.
+_SPAN_KEY = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 
 #: Properties by which a single call can name its own owner, with the attribution field each sets.
 OWNER_PROPERTIES: Mapping[str, str] = {
@@ -33,40 +37,29 @@ def owner_in_properties(properties: object) -> Attribution:
     return Attribution(**{field: properties.get(name) for name, field in OWNER_PROPERTIES.items()})
 
 
-_ADDED_NAMES = frozenset(
-    {
-        semconv.PROPERTY_GENOPS_COST_ESTIMATED,
-        semconv.PROPERTY_GENOPS_TIMESTAMP,
-        semconv.PROPERTY_TRACE_ID,
-        semconv.PROPERTY_DOLLAR_TRACE_ID,
-        semconv.PROPERTY_DOLLAR_SPAN_ID,
-    }
-)
-
-
-def names_none_of_ours(properties: Mapping[str, Any], owner: Attribution) -> bool:
-    """Whether what :func:`add_governance` adds can be added without replacing anything."""
-    return _ADDED_NAMES.isdisjoint(properties) and owner.event_properties().keys().isdisjoint(properties)
-
-
-def add_governance(properties: dict[str, Any], owner: Attribution, cost_nano: int, context: Context) -> None:
-    """Adds owner, estimated cost and trace to the properties of an event.
+def governance_properties(owner: Attribution, cost_nano: int, context: Context) -> dict[str, Any]:
+    """Owner, estimated cost and trace as properties of an event.
 
     Args:
-        properties: Where they are added.
         owner: Whose event it is.
         cost_nano: Estimated marginal cost, nano-USD.
         context: The OpenTelemetry context of the call.
     """
-    properties.update(owner.event_properties())
-    properties[semconv.PROPERTY_GENOPS_COST_ESTIMATED] = cost_nano / NANO_PER_USD
-    properties[semconv.PROPERTY_GENOPS_TIMESTAMP] = int(time())
-    span_context = get_current_span(context).get_span_context()
-    if span_context.is_valid:
-        trace_id = f"{span_context.trace_id:032x}"
-        properties[semconv.PROPERTY_TRACE_ID] = trace_id
-        properties[semconv.PROPERTY_DOLLAR_TRACE_ID] = trace_id
-        properties[semconv.PROPERTY_DOLLAR_SPAN_ID] = f"{span_context.span_id:016x}"
+    added = {
+        **owner.event_properties(),
+        semconv.PROPERTY_GENOPS_COST_ESTIMATED: cost_nano / NANO_PER_USD,
+        semconv.PROPERTY_GENOPS_TIMESTAMP: int(time()),
+    }
+    span: Any = context.get(_SPAN_KEY)
+    if span is not None:
+        span_context = span.get_span_context()
+        if span_context.is_valid:
+            # Hexadecimal as in a `traceparent` header; a quarter of the time of formatting so long an integer.
+            trace_id = span_context.trace_id.to_bytes(16, "big").hex()
+            added[semconv.PROPERTY_TRACE_ID] = trace_id
+            added[semconv.PROPERTY_DOLLAR_TRACE_ID] = trace_id
+            added[semconv.PROPERTY_DOLLAR_SPAN_ID] = span_context.span_id.to_bytes(8, "big").hex()
+    return added
 
 
 def merge_with_application(
@@ -79,7 +72,7 @@ def merge_with_application(
 
     Args:
         given: What the SDK is about to send.
-        added: What :func:`add_governance` adds.
+        added: What :func:`governance_properties` adds.
         surrounding: Whose event it would be if its properties named nobody.
         application_wins: Whether a ``genops_*`` property that the application set stays as it is. Where it then differs
             from what the surroundings say, ``genops_overridden`` names it. Otherwise the governance value replaces it.

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+
 from genops_otel_posthog import semconv
 from genops_otel_posthog.instrumentation.flag_results import flag_result_attributes, flags_result_attributes
 
@@ -22,7 +24,10 @@ class Operation:
     Attributes:
         name: ``posthog.operation.name``.
         span_name: Name of the span, without the target.
-        switch: Which of ``GENOPS_SPANS`` turns its span on or off.
+        switch: Which of ``GENOPS_SPANS`` turns the span of a call on or off that waited for PostHog.
+        local_switch: The same for a call that did not.
+        kind: Kind of the span of a call that waited for PostHog.
+        local_kind: The same for a call that did not.
         target: Name of the first argument when that is what the call is about, else ``None``.
         sends_event: Whether its purpose is to send an event.
         reads_flags: Whether its purpose is to read flags.
@@ -33,6 +38,9 @@ class Operation:
     name: str
     span_name: str
     switch: str
+    local_switch: str
+    kind: SpanKind = SpanKind.CLIENT
+    local_kind: SpanKind = SpanKind.INTERNAL
     target: str | None = None
     sends_event: bool = False
     reads_flags: bool = False
@@ -40,15 +48,25 @@ class Operation:
     result_attributes: Callable[[Any, bool], dict[str, Any]] | None = None
 
     def target_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """What a call with these arguments is about, as text; ``None`` when they do not say."""
+        """What a call with these arguments, the client first, is about, as text; ``None`` when they do not say."""
         if self.target is None:
             return None
-        value = args[0] if args else kwargs.get(self.target)
+        value = args[1] if len(args) > 1 else kwargs.get(self.target)
         return value if value is None or isinstance(value, str) else str(value)
 
 
 def _event(name: str, span_name: str, target: str | None = None) -> Operation:
-    return Operation(name, span_name, "capture", target, sends_event=True, takes_properties=target is not None)
+    return Operation(
+        name,
+        span_name,
+        switch="capture",
+        local_switch="capture",
+        kind=SpanKind.PRODUCER,
+        local_kind=SpanKind.PRODUCER,
+        target=target,
+        sends_event=True,
+        takes_properties=target is not None,
+    )
 
 
 CAPTURE = _event(semconv.OPERATION_CAPTURE, "capture", "event")
@@ -60,20 +78,29 @@ GROUP_IDENTIFY = _event(semconv.OPERATION_GROUP_IDENTIFY, "group_identify")
 EVALUATE_FLAG = Operation(
     semconv.OPERATION_EVALUATE_FLAG,
     "evaluate_flag",
-    "flags",
-    "key",
+    switch="flags",
+    local_switch="local_flags",
+    target="key",
     reads_flags=True,
     result_attributes=flag_result_attributes,
 )
 EVALUATE_FLAGS = Operation(
     semconv.OPERATION_EVALUATE_FLAGS,
     "evaluate_flags",
-    "flags",
+    switch="flags",
+    local_switch="local_flags",
     reads_flags=True,
     result_attributes=flags_result_attributes,
 )
-REMOTE_CONFIG = Operation(semconv.OPERATION_REMOTE_CONFIG, "remote_config", "config", "key")
-LOAD_FLAG_DEFINITIONS = Operation(semconv.OPERATION_LOAD_FLAG_DEFINITIONS, "load_flag_definitions", "definitions")
+REMOTE_CONFIG = Operation(
+    semconv.OPERATION_REMOTE_CONFIG, "remote_config", switch="config", local_switch="config", target="key"
+)
+LOAD_FLAG_DEFINITIONS = Operation(
+    semconv.OPERATION_LOAD_FLAG_DEFINITIONS,
+    "load_flag_definitions",
+    switch="definitions",
+    local_switch="definitions",
+)
 
 _EVENTS: tuple[tuple[str, Operation], ...] = (
     ("capture", CAPTURE),

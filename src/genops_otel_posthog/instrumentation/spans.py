@@ -1,11 +1,9 @@
-"""From a finished :class:`PostHogCall` to its span: name, kind and attributes. Pure, tested without a tracer."""
+"""From a finished :class:`PostHogCall` to its span: name and attributes. Pure, tested without a tracer."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlsplit
-
-from opentelemetry.trace import SpanKind
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.instrumentation.call import PostHogCall
@@ -14,24 +12,11 @@ from genops_otel_posthog.money import NANO_PER_USD
 _MAX_TARGET_LENGTH = 200  # PostHog itself keeps the first 200 characters of an event's name
 
 
-def span_switch(call: PostHogCall) -> str:
-    """Which of ``GENOPS_SPANS`` turns the call's span on or off."""
-    switch = call.operation.switch
-    return "local_flags" if switch == "flags" and not call.touched_network else switch
-
-
 def span_name(call: PostHogCall) -> str:
     """``capture user_signed_up``, ``evaluate_flag new-checkout``, ``set``."""
     if call.target is None:
         return call.operation.span_name
     return f"{call.operation.span_name} {call.target[:_MAX_TARGET_LENGTH]}"
-
-
-def span_kind(call: PostHogCall) -> SpanKind:
-    """PRODUCER for what is queued, CLIENT for what waited for PostHog, INTERNAL for what was answered locally."""
-    if call.operation.sends_event:
-        return SpanKind.PRODUCER
-    return SpanKind.CLIENT if call.touched_network else SpanKind.INTERNAL
 
 
 def span_attributes(call: PostHogCall, constant: dict[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import NOBODY, AttributionResolver
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
 from genops_otel_posthog.instrumentation.event_properties import (
-    add_governance,
+    governance_properties,
     merge_with_application,
-    names_none_of_ours,
     owner_in_properties,
 )
 from genops_otel_posthog.instrumentation.operations import Operation
@@ -26,9 +25,7 @@ from genops_otel_posthog.instrumentation.remarks import remark_on_event, remark_
 from genops_otel_posthog.instrumentation.spans import (
     host_attributes,
     span_attributes,
-    span_kind,
     span_name,
-    span_switch,
 )
 from genops_otel_posthog.instrumentation.usage_totals import observed_totals
 from genops_otel_posthog.pricing.billing import Charge, charges_for_event, is_identified
@@ -106,7 +103,7 @@ class Telemetry:
 
         Args:
             operation: What is asked for.
-            args: Positional arguments of the SDK's method.
+            args: Positional arguments of the SDK's method, the client first.
             kwargs: Its keyword arguments; event properties among them may name an owner.
             context: The OpenTelemetry context it is made in.
         """
@@ -123,7 +120,6 @@ class Telemetry:
     def finish_call(
         self,
         call: PostHogCall,
-        client: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         result: Any,
@@ -132,11 +128,13 @@ class Telemetry:
         """Makes the span and the duration of a call that has returned or raised. Never raises."""
         try:
             ended_ns = time_ns()
+            client = args[0]
+            operation = call.operation
             span = None
-            if span_switch(call) in self._spans:
+            if (operation.switch if call.touched_network else operation.local_switch) in self._spans:
                 span = self._start_span(call, client, result, error)
                 if self._hooked and span.is_recording():
-                    self._run_hooks(span, client, args, kwargs, result)
+                    self._run_hooks(span, client, args[1:], kwargs, result)
             if call.touched_network:
                 self._record_duration(call, ended_ns, client, span, error)
             if span is not None:
@@ -145,16 +143,16 @@ class Telemetry:
             _logger.exception("The span of a PostHog call could not be made; the call itself is not affected")
 
     def _start_span(self, call: PostHogCall, client: Any, result: Any, error: BaseException | None) -> Span:
+        operation = call.operation
         attributes = span_attributes(call, self._constant_for(client))
         if error is not None:
             attributes[semconv.ERROR_TYPE] = type(error).__qualname__
-        elif call.operation.result_attributes is not None:
-            attributes.update(call.operation.result_attributes(result, call.touched_network))
+        elif operation.result_attributes is not None:
+            attributes.update(operation.result_attributes(result, call.touched_network))
         if self._record_distinct_id and call.distinct_id is not None:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
-        span = self._tracer.start_span(
-            span_name(call), call.context, span_kind(call), attributes, start_time=call.started_ns
-        )
+        kind = operation.kind if call.touched_network else operation.local_kind
+        span = self._tracer.start_span(span_name(call), call.context, kind, attributes, start_time=call.started_ns)
         if error is not None:
             # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
@@ -227,17 +225,14 @@ class Telemetry:
         if not owner.event_properties() and self._event_properties == "auto":
             return
         cost_nano = self.pricer.quote(charges).amount_nano
-        given = message.get("properties")
-        if not given:
-            given = message["properties"] = {}
-        if names_none_of_ours(given, owner):
-            add_governance(given, owner, cost_nano, context)
-        else:
-            added: dict[str, Any] = {}
-            add_governance(added, owner, cost_nano, context)
-            message["properties"] = merge_with_application(
+        given = message.get("properties") or {}
+        added = governance_properties(owner, cost_nano, context)
+        merged = {**given, **added}
+        if len(merged) < len(given) + len(added):  # they name the same somewhere
+            merged = merge_with_application(
                 given, added, self.resolver.resolve(context), application_wins=self._application_wins
             )
+        message["properties"] = merged
 
     def count_event(self, message: Mapping[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]) -> None:
         """Prices and counts an event that the SDK took."""

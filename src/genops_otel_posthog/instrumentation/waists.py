@@ -43,31 +43,64 @@ def _log_uncounted() -> None:
 
 
 def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
-    """The meter at ``Client._enqueue(msg, ...) -> uuid or None``. The SDK completes ``msg`` in place."""
+    """The meter at ``Client._enqueue(msg, ...) -> uuid or None``. The SDK completes ``msg`` in place.
+
+    Our properties of a call's event are added by :func:`clean_meter`, once the SDK has cleaned its own: to have ours
+    cleaned as well would take longer than all else that is done for them. They are added before where no call is open,
+    where the SDK keeps only the properties of an allow-list, and to an SDK that cleans events somewhere else.
+    """
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def _enqueue(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
-            # Everything here is written out rather than called: it is in the way of every event.
+        cleans = "clean" in getattr(getattr(original, "__code__", None), "co_names", ())
+
+        # `args` begins with the client and the message. Everything is written out: this is in the way of every event.
+        def _enqueue(*args: Any, **kwargs: Any) -> Any:
             call = latest_call.get()
             if call is None or call.closed:
                 call = None
                 if context_to_observe(switch) is None:
-                    return original(self, msg, *args, **kwargs)
+                    return original(*args, **kwargs)
             try:
-                charges = telemetry.charges_for(self, msg)
-                telemetry.govern_event(msg, call, charges)
+                client, message = args[0], args[1]
+                charges = telemetry.charges_for(client, message)
+                if call is None or not cleans or kwargs.get("property_allowlist") is not None:
+                    telemetry.govern_event(message, call, charges)
+                else:
+                    call.uncleaned = message, charges
             except Exception:
                 _log_uncounted()
-                return original(self, msg, *args, **kwargs)
-            uuid = original(self, msg, *args, **kwargs)
-            if uuid is not None and self.send:
+                return original(*args, **kwargs)
+            uuid = original(*args, **kwargs)
+            if uuid is not None and client.send:
                 try:
-                    telemetry.count_event(msg, call, charges)
+                    telemetry.count_event(message, call, charges)
                 except Exception:
                     _log_uncounted()
             return uuid
 
         return _enqueue
+
+    return around
+
+
+def clean_meter(telemetry: Telemetry, _: Switch) -> Around:
+    """The meter at ``posthog.client.clean(item)``, where a call's event is complete and ``before_send`` has not seen
+    it."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def clean(item: Any) -> Any:
+            cleaned = original(item)
+            call = latest_call.get()
+            if call is not None and call.uncleaned is not None and call.uncleaned[0] is item:
+                charges = call.uncleaned[1]
+                call.uncleaned = None
+                try:
+                    telemetry.govern_event(cleaned, call, charges)
+                except Exception:
+                    _log_uncounted()
+            return cleaned
+
+        return clean
 
     return around
 
@@ -207,7 +240,7 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
             finally:
                 poll.closed = True
                 latest_call.reset(token)
-                telemetry.finish_call(poll, _PollingClient(host), (), {}, None, error)
+                telemetry.finish_call(poll, (_PollingClient(host),), {}, None, error)
 
         def download(call: PostHogCall, *args: Any, **kwargs: Any) -> Any:
             call.touched_network = True
@@ -252,6 +285,7 @@ def network_marker(_: Telemetry, switch: Switch) -> Around:
 #: Where each meter is put: (module of the SDK, name in it, meter).
 WAISTS: tuple[tuple[str, str, Callable[[Telemetry, Switch], Around]], ...] = (
     ("posthog.client", "Client._enqueue", enqueue_meter),
+    ("posthog.client", "clean", clean_meter),
     ("posthog.client", "flags", flags_meter),
     ("posthog.client", "get", definitions_meter),
     ("posthog.client", "_get_with_identity", definitions_meter),

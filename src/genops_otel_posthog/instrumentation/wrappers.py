@@ -2,6 +2,9 @@
 
 A call inside another one (the SDK calls itself: a flag read captures ``$feature_flag_called``) goes straight through;
 what it does is written into the outer call by the waists.
+
+``args`` begins with the client everywhere: to take it apart and put it together again would cost as much as opening the
+call.
 """
 
 from __future__ import annotations
@@ -17,29 +20,31 @@ from genops_otel_posthog.instrumentation.operations import CAPTURE, Operation
 from genops_otel_posthog.instrumentation.patches import Around, Switch
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 
+
 def around_method(telemetry: Telemetry, switch: Switch, operation: Operation) -> Around:
     """Replaces a plain method."""
     accepts_legacy = operation is CAPTURE
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def governed(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if accepts_legacy and len(args) > 1 and switch.on:
-                args, kwargs = accept_legacy_capture(args, kwargs, stacklevel=3)
+        def governed(*args: Any, **kwargs: Any) -> Any:
+            if accepts_legacy and len(args) > 2 and switch.on:
+                legacy_args, kwargs = accept_legacy_capture(args[1:], kwargs, stacklevel=3)
+                args = (args[0], *legacy_args)
             context = context_to_observe(switch)
             if context is None:
-                return original(self, *args, **kwargs)
+                return original(*args, **kwargs)
             call = telemetry.open_call(operation, args, kwargs, context)
             token = latest_call.set(call)
             result = error = None
             try:
-                result = original(self, *args, **kwargs)
+                result = original(*args, **kwargs)
             except BaseException as raised:
                 error = raised
                 raise
             finally:
                 call.closed = True
                 latest_call.reset(token)
-                telemetry.finish_call(call, self, args, kwargs, result, error)
+                telemetry.finish_call(call, args, kwargs, result, error)
             return result
 
         return governed
@@ -51,22 +56,22 @@ def around_coroutine(telemetry: Telemetry, switch: Switch, operation: Operation)
     """Replaces a coroutine method. The call begins when it is awaited."""
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        async def governed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        async def governed(*args: Any, **kwargs: Any) -> Any:
             context = context_to_observe(switch)
             if context is None:
-                return await original(self, *args, **kwargs)
+                return await original(*args, **kwargs)
             call = telemetry.open_call(operation, args, kwargs, context)
             token = latest_call.set(call)
             result = error = None
             try:
-                result = await original(self, *args, **kwargs)
+                result = await original(*args, **kwargs)
             except BaseException as raised:
                 error = raised
                 raise
             finally:
                 call.closed = True
                 latest_call.reset(token)
-                telemetry.finish_call(call, self, args, kwargs, result, error)
+                telemetry.finish_call(call, args, kwargs, result, error)
             return result
 
         return governed
