@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
-from genops_otel_posthog.budgets.ledger.protocol import Ask, PeriodKey, Standing, Threshold, part_of
+from genops_otel_posthog.budgets.ledger.protocol import Ask, PeriodKey, Standing, Threshold, threshold_amount
 
 NEVER = float("-inf")
 ALWAYS = float("inf")
@@ -59,7 +59,7 @@ class Account:
 
     def __init__(self, budget: Budget, general_policy: BudgetPolicy) -> None:
         self.budget = budget
-        self.policy = BudgetPolicy(budget.policy or general_policy)
+        self.policy = budget.policy_under(general_policy)
         self.cap_basis_points = budget.cap_basis_points(self.policy)
         self.thresholds = budget.thresholds or DEFAULT_THRESHOLDS
         self.era = 0
@@ -82,9 +82,10 @@ class Account:
         """The budget was changed: its limit, its policy or its thresholds."""
         refused = self.refuses
         self.budget = budget
-        self.policy = BudgetPolicy(budget.policy or general_policy)
+        self.policy = budget.policy_under(general_policy)
         self.cap_basis_points = budget.cap_basis_points(self.policy)
         self.thresholds = budget.thresholds or DEFAULT_THRESHOLDS
+        self._refused_until = NEVER
         if self.refuses != refused:
             self.lose_lease()  # what is left of it means something else now
 
@@ -190,7 +191,7 @@ class Account:
         self.standing = standing
         spent = standing.committed + standing.overdraft
         self.warned = any(
-            spent >= part_of(standing.limit, threshold.basis_points)
+            spent >= threshold_amount(standing.limit, threshold.basis_points)
             for threshold in (*self.thresholds, Threshold(10_000))
             if not threshold.forecast
         )
@@ -228,6 +229,6 @@ class Account:
 
     def _distance_to_next_threshold(self, standing: Standing) -> int:
         spent = standing.committed + standing.overdraft
-        amounts = [part_of(standing.limit, threshold.basis_points) for threshold in self.thresholds]
+        amounts = [threshold_amount(standing.limit, threshold.basis_points) for threshold in self.thresholds]
         ahead = [amount - spent for amount in (*amounts, standing.limit) if amount > spent]
         return min(ahead, default=1 << 62)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from genops_otel_posthog.budgets.ledger.protocol import PeriodKey
+from genops_otel_posthog.budgets.periods import PeriodKind
 from genops_otel_posthog.errors import GenOpsBudgetExceededError
 from genops_otel_posthog.pricing.billing import Charge
 
@@ -29,6 +30,15 @@ STRICT_LIMIT: Final = "strict_limit"
 ATTRIBUTION_MISSING: Final = "attribution_missing"
 LEDGER_UNREACHABLE: Final = "ledger_unreachable"
 CRITICAL_EVENT: Final = "critical_event"
+
+
+_PERIODS: Final = {
+    PeriodKind.DAY: "today",
+    PeriodKind.WEEK: "this week",
+    PeriodKind.MONTH: "this month",
+    PeriodKind.QUARTER: "this quarter",
+    PeriodKind.CUSTOM: "in this period",
+}
 
 
 class Reservation:
@@ -134,7 +144,7 @@ class Refusal:
         else:
             message = (
                 f"{what} was refused: budget {budget.id} has spent {budget.shown(spent)} of {budget.shown(limit)} "
-                f"this {budget.period}, and the call may cost {budget.shown(self.amount)}. Raise the limit "
+                f"{_PERIODS[budget.period]}, and the call may cost {budget.shown(self.amount)}. Raise the limit "
                 f"(genops-posthog budget set {budget.id} --limit ...) or add an override for some time "
                 f"(genops-posthog budget override {budget.id} --add ... --until ...)"
             )

@@ -58,8 +58,8 @@ _REFRESH = 30.0  # seconds after which a process asks how budgets stand even if 
 _KEPT_AFTER_PERIOD = 3_600_000  # ms for which counts of a period that has ended are kept, for late calls
 
 _CountKey: TypeAlias = "tuple[str, str, tuple[PeriodKey, ...], tuple[PeriodKey, ...]]"
-DecisionKey: TypeAlias = "tuple[str, str, str]"
-"""Result, reason and policy of a decision."""
+DecisionKey: TypeAlias = "tuple[str, str, str, str | None]"
+"""Result, reason and policy of a decision, and the budget that decided where there was one."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Governor:
         self._everything = False
         self._ledger_ahead_ms = 0
         self._last_heard = float("-inf")
-        self._version = -1
+        self._version = self._published = -1
         self._applying: frozenset[str] = frozenset()
         self._accounts: dict[str, Account] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}
@@ -327,7 +327,7 @@ class Governor:
         policy = self.options.policy if account is None else account.policy
         about = refusal.reason, None if account is None else str(account.key or account.budget.id)
         self._acquire()
-        self._decisions[refusal.result, refusal.reason, policy.value] += 1
+        self._decisions[refusal.result, refusal.reason, policy.value, None if account is None else account.budget.id] += 1
         said = about in self._remarked
         self._remarked.add(about)
         self._release_lock()
@@ -379,6 +379,9 @@ class Governor:
         try:
             self._version = self.budgets.version
             self._applying = self._ids_that_apply()
+            for budget in self.budgets:
+                if budget.id in self._accounts:
+                    self._account(budget)
             self._plan_of.clear()
             self._plans.clear()
         finally:
@@ -393,6 +396,15 @@ class Governor:
         return int(self._clock() * 1000) + self._ledger_ahead_ms
 
     # --- talking to the ledger, in the synchroniser's thread -------------------------------------------------------
+
+    def prepare_ledger(self, ledger: Ledger) -> None:
+        """Tells the ledger of the overrides that the configuration knows, see :class:`Books`."""
+        version = self.budgets.version
+        if version != self._published:
+            for budget in self.budgets:
+                for override in budget.ledger_overrides():
+                    ledger.add_override(override)
+            self._published = version
 
     def message(self, *, leaving: bool) -> SyncRequest | None:
         """The next message to the ledger, see :class:`Books`."""
@@ -509,8 +521,7 @@ class Governor:
                 key = meter, month, charged, self._paying(reservation.overdrawn, meter)
                 self._counted[key] = self._counted.get(key, 0) + units * calls
                 self._changed.add(key)
-            policy = max((account.policy for account in reservation.plan.accounts), default=self.options.policy)
-            self._decisions[reservation.result, reservation.reason, policy.value] += calls
+            self._decisions[self._decision_key(reservation)] += calls
         self._touched.clear()
 
     def _paying(self, keys: tuple[PeriodKey, ...], meter: str) -> tuple[PeriodKey, ...]:
@@ -585,11 +596,17 @@ class Governor:
         try:
             decisions = Counter(self._decisions)
             for reservation in self._touched:
-                policy = max((account.policy for account in reservation.plan.accounts), default=self.options.policy)
-                decisions[reservation.result, reservation.reason, policy.value] += reservation.settled
+                decisions[self._decision_key(reservation)] += reservation.settled
             return decisions
         finally:
             self._release_lock()
+
+    def _decision_key(self, reservation: Reservation) -> DecisionKey:
+        # The names of the policies happen to ascend with their severity.
+        policies = [account.policy.value for account in reservation.plan.accounts]
+        account = reservation.account
+        policy = max(policies, default=self.options.policy.value)
+        return reservation.result, reservation.reason, policy, None if account is None else account.budget.id
 
     # --- beginning and end -----------------------------------------------------------------------------------------
 

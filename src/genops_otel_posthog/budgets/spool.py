@@ -5,7 +5,7 @@ while the ledger does not answer, everything the process ever counted lies in on
 it counted in all, telling it again counts nothing twice (see :class:`~.ledger.protocol.Counted`).
 
 The file is locked as long as its process lives. Who can lock it knows that the process has ended, tells the ledger in
-its name and removes the file.
+its name and removes the file. On Windows, where files are not locked that way, there are none.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +28,8 @@ from genops_otel_posthog.budgets.ledger.protocol import (
     SyncRequest,
 )
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows: nobody could know whether the process of a file still lives, so there are no files
-    fcntl = None  # type: ignore[assignment]
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class Spool:
 
     def keep(self, request: SyncRequest) -> None:
         """Writes what a process has counted in all. Never raises: a process that cannot write goes on counting."""
-        if fcntl is None:
+        if sys.platform == "win32":
             return
         try:
             path, descriptor = self._own or self._create(request.process)
@@ -103,6 +102,7 @@ class Spool:
         return told
 
     def _create(self, process: str) -> tuple[Path, int]:
+        assert sys.platform != "win32"
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / f"{self._prefix}-{process}{_SUFFIX}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -110,7 +110,7 @@ class Spool:
         return path, descriptor
 
     def _of_the_dead(self) -> Iterator[tuple[Path, int]]:
-        if fcntl is None:
+        if sys.platform == "win32":
             return
         for path in sorted(self._directory.glob(f"{self._prefix}-*{_SUFFIX}")):
             try:

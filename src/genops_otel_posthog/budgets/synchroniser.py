@@ -30,6 +30,10 @@ _LONGEST_PAUSE = 30.0
 class Books(Protocol):
     """What the synchroniser carries to and fro: the governor's side of the conversation."""
 
+    def prepare_ledger(self, ledger: Ledger) -> None:
+        """Called before each message."""
+        ...
+
     def message(self, *, leaving: bool) -> SyncRequest | None:
         """The next message; ``None`` when there is nothing to say."""
         ...
@@ -223,6 +227,7 @@ class Synchroniser:
     def _say(self, request: SyncRequest) -> None:
         self._unanswered = request
         ledger = self.open()
+        self._books.prepare_ledger(ledger)
         sent_at = self._monotonic()
         reply = ledger.sync(request)
         self.round_trips += 1
