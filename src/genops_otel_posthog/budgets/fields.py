@@ -6,8 +6,9 @@ One function per field; each raises ``ValueError`` with the end of a sentence th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -46,8 +47,14 @@ def read(budget: str, name: str, value: Any, parse: Callable[[Any], _T]) -> _T:
     try:
         return parse(value)
     except ValueError as error:
-        shown = str(value) if isinstance(value, Decimal) else repr(value)
-        raise GenOpsConfigurationError(f"budget {budget!r}: {name} {shown[:_LONGEST_SHOWN]} {error}") from None
+        raise GenOpsConfigurationError(f"budget {budget!r}: {name} {shown(value)} {error}") from None
+
+
+def shown(value: object) -> str:
+    """A value as it was written, or its beginning."""
+    exact = isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_SHOWN
+    text = f"{value:f}" if exact else str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def budget_id(value: object) -> str:
@@ -101,7 +108,7 @@ def scope(value: object) -> Mapping[str, str]:
         raise ValueError("is not a mapping of fields to values, like team = 'checkout'")
     for name in value:
         if name not in SCOPE_FIELDS:
-            raise ValueError(f"names {name!r}, which no budget can be limited to; {_meant(str(name))}")
+            raise ValueError(f"names {name!r}, which no budget can be limited to; {choices(str(name), SCOPE_FIELDS)}")
     cleaned: dict[str, str] = {}
     for name in SCOPE_FIELDS:
         if name in value:
@@ -154,6 +161,10 @@ def percent(value: object, *, least: Decimal) -> Decimal:
     return plain(number)
 
 
+grace_percent = partial(percent, least=Decimal(0))
+strict_percent = partial(percent, least=Decimal("0.01"))
+
+
 def days(value: object) -> int | None:
     """The length of a custom period."""
     if value is None:
@@ -192,6 +203,7 @@ def plain(number: Decimal) -> Decimal:
     return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
-def _meant(name: str) -> str:
-    close = difflib.get_close_matches(name, SCOPE_FIELDS, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"it can name {', '.join(SCOPE_FIELDS)}"
+def choices(given: str, known: Sequence[str]) -> str:
+    """The end of a sentence about an unknown name: the one that was probably meant, or all there are."""
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
