@@ -40,6 +40,25 @@ class Clock:
         self.seconds = moment.timestamp()
 
 
+class Mailbox:
+    """Delivers alerts to a list."""
+
+    def __init__(self, received: list[Alert]) -> None:
+        self._received = received
+        self._delivered: list[str] = []
+
+    def submit(self, alert: Alert) -> None:
+        self._received.append(alert)
+        self._delivered.append(alert.id)
+
+    def delivered(self) -> tuple[str, ...]:
+        delivered, self._delivered = tuple(self._delivered), []
+        return delivered
+
+    def close(self, timeout: float) -> None:
+        """Everything is delivered at once."""
+
+
 class House:
     """A ledger, and any number of processes that share it."""
 
@@ -70,8 +89,7 @@ class House:
             open_ledger or (lambda: self.ledger),
             GovernorOptions(policy=policy, wait=wait, flush_interval=options.pop("flush_interval", 60.0), **options),
             spool=spool,
-            on_alert=self.alerts.append,
-            delivered=lambda: tuple(alert.id for alert in self.alerts),
+            alerts=Mailbox(self.alerts),
             **clocks,
         )
         self._governors.append(governor)

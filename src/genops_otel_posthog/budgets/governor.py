@@ -18,7 +18,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.account import Account
@@ -85,6 +85,22 @@ class GovernorOptions:
     outage_most_nano: int = NANO_PER_USD
 
 
+class AlertSink(Protocol):
+    """Who delivers alerts, see :class:`~.alerts.delivery.AlertDelivery`."""
+
+    def submit(self, alert: Alert) -> None:
+        """Takes an alert; returns at once."""
+        ...
+
+    def delivered(self) -> tuple[str, ...]:
+        """Ids of the alerts that were delivered since this was asked last."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Delivers what waits, within so many seconds."""
+        ...
+
+
 def _ignore(seconds: float) -> None:
     """Nobody wants to know how long the ledger took."""
 
@@ -101,8 +117,7 @@ class Governor:
         spool: Where that is kept which the ledger could not be told.
         usage_at_least: Month -> meter -> units that the organisation is known to have used before.
         on_answer: Told how many seconds each answer of the ledger took.
-        on_alert: Told of each alert that this process has to deliver; ``None`` if it cannot.
-        delivered: Ids of the alerts that have been delivered since it was asked last.
+        alerts: Who delivers alerts; ``None``: this process takes none.
         clock: Seconds since the epoch.
         monotonic: A clock that never jumps, seconds.
     """
@@ -118,8 +133,7 @@ class Governor:
         spool: Spool | None = None,
         usage_at_least: Mapping[str, Mapping[str, int]] | None = None,
         on_answer: Callable[[float], None] = _ignore,
-        on_alert: Callable[[Alert], None] | None = None,
-        delivered: Callable[[], tuple[str, ...]] = tuple,
+        alerts: AlertSink | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -129,8 +143,7 @@ class Governor:
         self._prices = prices
         self._spool = spool
         self._usage_at_least = dict(usage_at_least or {})
-        self._on_alert = on_alert
-        self._delivered = delivered
+        self.alerts = alerts
         self._clock = clock
         self._monotonic = monotonic
         self.synchroniser = Synchroniser(self, open_ledger, self.options.flush_interval, on_answer, monotonic)
@@ -327,7 +340,9 @@ class Governor:
         policy = self.options.policy if account is None else account.policy
         about = refusal.reason, None if account is None else str(account.key or account.budget.id)
         self._acquire()
-        self._decisions[refusal.result, refusal.reason, policy.value, None if account is None else account.budget.id] += 1
+        self._decisions[
+            refusal.result, refusal.reason, policy.value, None if account is None else account.budget.id
+        ] += 1
         said = about in self._remarked
         self._remarked.add(about)
         self._release_lock()
@@ -411,7 +426,7 @@ class Governor:
         if self._ids_that_apply() != self._applying:
             self._take_note_of_budgets()
         now, now_ms = self._monotonic(), self._now_ms()
-        delivered = self._delivered()
+        delivered = () if self.alerts is None else self.alerts.delivered()
         self._acquire()
         try:
             self._count(now_ms)
@@ -453,7 +468,7 @@ class Governor:
                 delivered=delivered,
                 everything=self._everything,
                 lease_ms=int(self.options.lease_seconds * 1000),
-                wants_alerts=self._on_alert is not None and not leaving,
+                wants_alerts=self.alerts is not None and not leaving,
                 leaving=leaving,
             )
             self._changed.clear()
@@ -491,9 +506,9 @@ class Governor:
         if reply.forgotten:
             _logger.warning("The budget ledger has lost what it knew of this process; it is told everything again")
             self.synchroniser.hurry()
-        if self._on_alert is not None:
+        if self.alerts is not None:
             for alert in reply.alerts:
-                self._on_alert(alert)
+                self.alerts.submit(alert)
 
     def _hear_standings(self, request: SyncRequest, reply: SyncReply, sent_at: float, now: float) -> None:
         lease_until = sent_at + _LEASE_USABLE * self.options.lease_seconds
@@ -639,7 +654,10 @@ class Governor:
         if self._closed:
             return True
         self._closed = True
-        return self.synchroniser.close(timeout)
+        until = self._monotonic() + timeout
+        if self.alerts is not None:
+            self.alerts.close(timeout / 2)  # first, so that the last message says which were delivered
+        return self.synchroniser.close(until - self._monotonic())
 
     def forked(self) -> None:
         """Starts over in a child process, which has no lease and has counted nothing."""
