@@ -10,6 +10,7 @@ from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
 
 from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.budgets.alerts.queue import AlertCounts
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.decision import Refusal, Reservation
 from genops_otel_posthog.budgets.governor import Governor, GovernorOptions
@@ -46,6 +47,10 @@ class Mailbox:
     def __init__(self, received: list[Alert]) -> None:
         self._received = received
         self._delivered: list[str] = []
+
+    @property
+    def counts(self) -> AlertCounts:
+        return AlertCounts(delivered=len(self._received))
 
     def submit(self, alert: Alert) -> None:
         self._received.append(alert)

@@ -31,6 +31,7 @@ class Account:
         deadline: Until when ``left`` may be used, by the monotonic clock.
         era: Rises when a lease was lost or a period ended; what was set aside in an earlier era is of no lease.
         standing: The budget as the ledger last knew it.
+        heard_ms: When that was, by the ledger's clock.
         need: Most that a waiting call needs.
         warned: Whether a threshold has been reached.
     """
@@ -49,6 +50,7 @@ class Account:
         "cap_basis_points",
         "deadline",
         "era",
+        "heard_ms",
         "left",
         "need",
         "policy",
@@ -64,6 +66,7 @@ class Account:
         self.thresholds = budget.thresholds or DEFAULT_THRESHOLDS
         self.era = 0
         self.standing: Standing | None = None
+        self.heard_ms = 0
         self.warned = False
         self.left = 0
         self.deadline = NEVER
@@ -175,12 +178,13 @@ class Account:
         """Whether the ledger must be told something."""
         return bool(self._settled or self.need or self._spent or (self._lease and self.refuses))
 
-    def hear(self, standing: Standing, sent: Ask, deadline: float, now: float) -> None:
+    def hear(self, standing: Standing, sent: Ask, heard_ms: int, deadline: float, now: float) -> None:
         """Takes the ledger's answer to :meth:`ask`.
 
         Args:
             standing: The answer.
             sent: What was asked.
+            heard_ms: The ledger's clock when it answered.
             deadline: Until when the lease may be used, by the monotonic clock.
             now: The monotonic clock.
         """
@@ -189,6 +193,7 @@ class Account:
             self.deadline = NEVER
             return
         self.standing = standing
+        self.heard_ms = heard_ms
         spent = standing.committed + standing.overdraft
         self.warned = any(
             spent >= threshold_amount(standing.limit, threshold.basis_points)

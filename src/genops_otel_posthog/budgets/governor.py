@@ -22,6 +22,7 @@ from typing import Protocol, TypeAlias
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.account import Account
+from genops_otel_posthog.budgets.alerts.queue import AlertCounts
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.decision import (
@@ -39,8 +40,10 @@ from genops_otel_posthog.budgets.ledger.protocol import (
     Counted,
     Ledger,
     PeriodKey,
+    Standing,
     SyncReply,
     SyncRequest,
+    Window,
 )
 from genops_otel_posthog.budgets.plan import Plan
 from genops_otel_posthog.budgets.prices import Prices
@@ -87,6 +90,11 @@ class GovernorOptions:
 
 class AlertSink(Protocol):
     """Who delivers alerts, see :class:`~.alerts.delivery.AlertDelivery`."""
+
+    @property
+    def counts(self) -> AlertCounts:
+        """What became of the alerts so far."""
+        ...
 
     def submit(self, alert: Alert) -> None:
         """Takes an alert; returns at once."""
@@ -173,7 +181,7 @@ class Governor:
         self._decisions: Counter[DecisionKey] = Counter()
         self._remarked: set[tuple[str, str | None]] = set()
         self._meter_of: dict[str, str | None] = {}
-        self._closed = False
+        self.closed = False
 
     # --- before and after each call --------------------------------------------------------------------------------
 
@@ -294,7 +302,7 @@ class Governor:
     ) -> Reservation | Refusal:
         """The ledger said no, or nothing. What is still possible, by policy."""
         overdrawn: list[PeriodKey] = []
-        keys = dict(zip(plan.accounts, plan.charged(self._now_ms()), strict=True))
+        keys = dict(zip(plan.accounts, plan.charged(self.now_ms()), strict=True))
         exception = CRITICAL_EVENT if critical else LEDGER_UNREACHABLE
         for account, amount in short:
             if critical and account.policy is not BudgetPolicy.STRICT:
@@ -355,7 +363,7 @@ class Governor:
     def _plan(self, owner: Attribution) -> Plan:
         plan = self._plan_of.get(owner)
         if plan is None:
-            budgets = [budget for budget in self.budgets.matching(owner) if budget.applies_at(self._now_ms())]
+            budgets = [budget for budget in self.budgets.matching(owner) if budget.applies_at(self.now_ms())]
             ids = tuple(budget.id for budget in budgets)
             self._acquire()
             try:
@@ -381,9 +389,9 @@ class Governor:
     def _reservation(self, plan: Plan, charges: tuple[Charge, ...]) -> Reservation:
         for meter, _ in charges:
             if meter not in self._reserving:
-                self._reserving[meter] = self._prices.most(meter, self._now_ms(), self.usage.used(meter))
+                self._reserving[meter] = self._prices.most(meter, self.now_ms(), self.usage.used(meter))
         holds = plan.holds(charges, self._reserving)
-        reservation = Reservation(plan, charges, holds, plan.charged(self._now_ms()))
+        reservation = Reservation(plan, charges, holds, plan.charged(self.now_ms()))
         # Until the ledger has said which period it is in, the next call asks anew.
         if all(account.standing is not None for account in plan.accounts):
             plan.reservations[charges] = reservation
@@ -403,10 +411,10 @@ class Governor:
             self._release_lock()
 
     def _ids_that_apply(self) -> frozenset[str]:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         return frozenset(budget.id for budget in self.budgets if budget.applies_at(now_ms))
 
-    def _now_ms(self) -> int:
+    def now_ms(self) -> int:
         """The ledger's clock, as far as this process knows it."""
         return int(self._clock() * 1000) + self._ledger_ahead_ms
 
@@ -425,7 +433,7 @@ class Governor:
         """The next message to the ledger, see :class:`Books`."""
         if self._ids_that_apply() != self._applying:
             self._take_note_of_budgets()
-        now, now_ms = self._monotonic(), self._now_ms()
+        now, now_ms = self._monotonic(), self.now_ms()
         delivered = () if self.alerts is None else self.alerts.delivered()
         self._acquire()
         try:
@@ -519,7 +527,7 @@ class Governor:
             deadline = lease_until if account.refuses else float("inf")
             if standing.window is not None:
                 deadline = min(deadline, sent_at + (standing.window.end_ms - reply.now_ms) / 1000)
-            account.hear(standing, ask, deadline, now)
+            account.hear(standing, ask, reply.now_ms, deadline, now)
             if ask.budget not in self._applying:
                 del self._accounts[ask.budget]  # removed, or its time is over; what it held has been given back
 
@@ -587,7 +595,7 @@ class Governor:
                 costs=self._prices.tables(meters),
                 counted=counted,
                 asks=(),
-                month=BillingMonth.at(self._now_ms() / 1000).id,
+                month=BillingMonth.at(self.now_ms() / 1000).id,
             )
         finally:
             self._release_lock()
@@ -604,6 +612,17 @@ class Governor:
     def accounts(self) -> list[Account]:
         """This process's side of every budget it has met."""
         return list(self._accounts.values())
+
+    def standings(self) -> list[tuple[Account, Standing, Window]]:
+        """The budgets whose present period is known, each with how it stands in it."""
+        now_ms = self.now_ms()
+        return [
+            (account, standing, window)
+            for account in self.accounts()
+            if (standing := account.standing) is not None
+            and (window := standing.window) is not None
+            and now_ms < window.end_ms
+        ]
 
     def decisions(self) -> dict[DecisionKey, int]:
         """How many decisions were taken since the process started, by result, reason and policy."""
@@ -634,7 +653,7 @@ class Governor:
         """
         ledger = self.synchroniser.open()
         self.budgets.check(ledger.largest_amount)
-        month = BillingMonth.at(self._now_ms() / 1000).id
+        month = BillingMonth.at(self.now_ms() / 1000).id
         self.usage.raise_to(month, ledger.usage(month))
 
     def prepare(self, owner: Attribution) -> None:
@@ -651,9 +670,9 @@ class Governor:
     def close(self, timeout: float = 2.0) -> bool:
         """Tells the ledger everything and gives the leases back; whether it answered in time. Calls are still counted
         afterwards, but nobody is told."""
-        if self._closed:
+        if self.closed:
             return True
-        self._closed = True
+        self.closed = True
         until = self._monotonic() + timeout
         if self.alerts is not None:
             self.alerts.close(timeout / 2)  # first, so that the last message says which were delivered
