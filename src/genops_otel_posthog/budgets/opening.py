@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ from genops_otel_posthog.budgets.sampling import SamplingRules
 from genops_otel_posthog.budgets.spool import Spool
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.pricing.book import PriceBook
-from genops_otel_posthog.pricing.usage import BillingMonth, InProcessUsage, parse_usage_to_date
+from genops_otel_posthog.pricing.usage import BillingMonth, InProcessUsage
 from genops_otel_posthog.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def open_budgeting(
     book: PriceBook,
     usage: InProcessUsage,
     *,
+    used_before: Mapping[str, int] | None = None,
     quietly: Callable[[], AbstractContextManager[object]] = nullcontext,
     on_answer: Callable[[float], None] = lambda seconds: None,
     strict: bool = True,
@@ -61,6 +62,7 @@ def open_budgeting(
         settings: The merged settings.
         book: The price book.
         usage: The process's month-to-date usage.
+        used_before: Units per meter that the organisation is known to have used this month.
         quietly: Makes a context in which alerts are sent, so that whoever traces requests can leave these out.
         on_answer: Told how many seconds each answer of the ledger took.
         strict: Raise on what cannot be used. Otherwise it is logged; without a usable ledger this process then counts
@@ -83,7 +85,9 @@ def open_budgeting(
         settings = replace(
             settings, ledger_url=_ALONE
         )  # policy strict asks for an owner, and there is nothing to share
-    governor = _governor(settings, budgets, book, usage, _alerts(settings, quietly, strict=strict), on_answer)
+    governor = _governor(
+        settings, budgets, book, usage, used_before, _alerts(settings, quietly, strict=strict), on_answer
+    )
     try:
         governor.open()
     except LedgerUnavailable as error:
@@ -93,7 +97,7 @@ def open_budgeting(
             raise
         _logger.error("%s. Until that is corrected, this process counts for itself alone", error)
         settings = replace(settings, ledger_url=_ALONE)
-        governor = _governor(settings, budgets, book, usage, governor.alerts, on_answer)
+        governor = _governor(settings, budgets, book, usage, used_before, governor.alerts, on_answer)
     run_on_sigterm(governor.close)
     return Budgeting(
         governor,
@@ -108,23 +112,30 @@ def _governor(
     budgets: BudgetSet,
     book: PriceBook,
     usage: InProcessUsage,
+    used_before: Mapping[str, int] | None,
     alerts: AlertSink | None,
     on_answer: Callable[[float], None],
 ) -> Governor:
-    given = parse_usage_to_date(settings.usage_to_date) if settings.usage_to_date else {}
     return Governor(
         budgets,
         Prices(book, settings.pricing_mode),
         usage,
         lambda: open_ledger(settings.ledger_url),
         GovernorOptions(policy=BudgetPolicy(settings.governance_policy), wait=settings.ledger_wait_ms / 1000),
-        spool=None
-        if settings.ledger_url == _ALONE
-        else Spool(default_path().parent / "untold", settings.ledger_url or ""),
-        usage_at_least={BillingMonth.at(time.time()).id: given} if given else None,
+        spool=_spool(settings.ledger_url),
+        usage_at_least={BillingMonth.at(time.time()).id: used_before} if used_before else None,
         alerts=alerts,
         on_answer=on_answer,
     )
+
+
+def _spool(ledger_url: str | None) -> Spool | None:
+    if ledger_url == _ALONE:
+        return None
+    try:
+        return Spool(default_path().parent / "untold", ledger_url or "")
+    except GenOpsConfigurationError:
+        return None  # there is no home directory; a ledger that was named needs none
 
 
 def _sampling(settings: Settings, file: BudgetFile, *, strict: bool) -> SamplingRules | None:
