@@ -191,14 +191,14 @@ def test_of_an_address_only_scheme_and_host_are_shown(url: str, shown: str):
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("hooks.slack.com/services/SECRET", "does not begin with http"),
+        ("hooks.slack.com/services/SECRET", "does not begin with https:// or http://"),
         ("ftp://alerts.example/SECRET", "does not begin with http"),
         ("https:///SECRET", "names no host"),
-        ("https://alerts.example:http/SECRET", "Port"),
-        ("https://alerts.example:99999/SECRET", "Port"),
-        ("https://alerts.example/ SECRET", "blanks"),
-        ("https://alerts.example/SECRET\n", "blanks"),
-        ("https://[::1/SECRET", "IPv6"),
+        ("https://alerts.example:http/SECRET", "its port cannot be read"),
+        ("https://alerts.example:99999/SECRET", "its port cannot be read"),
+        ("https://alerts.example/ SECRET", "a space or a control character"),
+        ("https://alerts.example/SECRET\n", "a space or a control character"),
+        ("https://[::1/SECRET", "address .* cannot be read"),
     ],
 )
 def test_an_address_that_cannot_be_one_is_refused_and_not_repeated(url: str, problem: str):

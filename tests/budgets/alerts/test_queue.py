@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from genops_otel_posthog.budgets.alerts.endpoint import DELIVERED, FAILED, REFUSED, Outcome
-from genops_otel_posthog.budgets.alerts.queue import AlertQueue
+from genops_otel_posthog.budgets.alerts.queue import AlertCounts, AlertQueue
 from genops_otel_posthog.budgets.ledger.protocol import Alert
 
 MakeAlert = Callable[..., Alert]
@@ -134,6 +134,14 @@ def test_what_was_refused_for_good_is_reported_too(queue: AlertQueue, alert: Mak
     queue.note(alert(), Outcome(REFUSED, "it answered 404"))
     assert queue.drain() == (alert().id,)
     assert queue.counts.failed == 1
+
+
+def test_an_alert_that_is_delivered_after_it_was_given_up_is_counted_once(queue: AlertQueue, alert: MakeAlert):
+    queue.add(alert())
+    queue.abandon()
+    assert queue.counts == AlertCounts(returned=1)
+    queue.note(alert(), Outcome(DELIVERED))
+    assert queue.counts == AlertCounts(delivered=1)
 
 
 def test_what_does_not_fit_is_left_to_the_ledger(queue: AlertQueue, alert: MakeAlert):

@@ -24,6 +24,7 @@ from genops_otel_posthog.budgets.alerts.payloads import FORMATS, body_for, forma
 from genops_otel_posthog.budgets.alerts.signing import keys_from, webhook_headers
 from genops_otel_posthog.budgets.ledger.protocol import Alert
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.settings.budget_values import webhook
 from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
@@ -163,19 +164,15 @@ def shown_address(url: str) -> str:
         GenOpsConfigurationError: it is not an address to which an alert can be sent.
     """
     try:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"}:
-            raise ValueError("it does not begin with http:// or https://")
-        if not parts.hostname or not url.isprintable() or " " in url:
-            raise ValueError("it names no host" if not parts.hostname else "there are blanks in it")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return f"{parts.scheme}://{host}{'' if parts.port is None else f':{parts.port}'}"
+        parts = urlsplit(webhook(url))
     except ValueError as error:
         # Not chained, and without the address: it is a secret.
         raise GenOpsConfigurationError(
             f"The address of the webhook for alerts cannot be used: {error}; for example "
             "https://hooks.slack.com/services/… or http://127.0.0.1:9093/api/v2/alerts"
         ) from None
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{'' if parts.port is None else f':{parts.port}'}"
 
 
 def _own_words(response: requests.Response) -> str:

@@ -29,6 +29,9 @@ _REMEMBERED = 1_024
 class AlertCounts(NamedTuple):
     """What became of the alerts that this process was handed, since it started (or was forked).
 
+    ``delivered + failed + returned + waiting`` is how many it was handed; one that was returned and is handed out again
+    counts again.
+
     Attributes:
         delivered: Taken by the receiver, or, where there is none, written to the log.
         failed: Refused by the receiver for good.
@@ -102,7 +105,8 @@ class AlertQueue:
 
     def settle(self, alert_id: str, verdict: str) -> None:
         """Notes that nothing more is to be done about an alert, so that the ledger can forget it."""
-        self._waiting.pop(alert_id, None)
+        if self._waiting.pop(alert_id, None) is None:
+            self._return(-1)  # it was given up while its last attempt was under way
         self._settled[alert_id] = None
         if len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
