@@ -246,7 +246,7 @@ class _Reader:
         for key, value in given.items():
             if key in known:
                 continue
-            if key in fields.SCOPE_FIELDS:
+            if key in fields.SCOPE_FIELDS and "scope" in known:
                 self._refuse(where, f"{key} belongs into the scope; write scope = {{ {key} = {fields.shown(value)} }}")
             else:
                 meant.update(difflib.get_close_matches(key, known, n=1))

@@ -52,8 +52,8 @@ def read(budget: str, name: str, value: Any, parse: Callable[[Any], _T]) -> _T:
 
 def shown(value: object) -> str:
     """A value as it was written, or its beginning."""
-    exact = isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_SHOWN
-    text = f"{value:f}" if exact else str(value) if isinstance(value, Decimal) else repr(value)
+    plainly = isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_SHOWN
+    text = f"{value:f}" if plainly else repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
@@ -179,7 +179,7 @@ def overrides(value: Any) -> tuple[DatedOverride, ...]:
     try:
         given = tuple(value)
     except TypeError:
-        given = (value,)
+        given = (None,)
     if not all(isinstance(override, DatedOverride) for override in given):
         raise ValueError("is not a list of overrides; write DatedOverride(amount, starts, until, reason)")
     return given
