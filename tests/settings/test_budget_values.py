@@ -97,6 +97,7 @@ def test_an_escalation_keeps_its_order():
         "rediss://user:password@ledger.example.com",
         "valkey://[::1]:6379/0",
         "valkeys://ledger.example.com",
+        "unix:///run/valkey/valkey.sock?db=1",
         "memory://",
     ],
 )
@@ -109,18 +110,19 @@ def test_a_ledger_is_named_by_its_url(url):
     [
         (
             "postgres://localhost/ledger",
-            "it does not begin with one of sqlite://, redis://, rediss://, valkey://, valkeys://, memory://",
+            "it does not begin with one of sqlite://, redis://, rediss://, valkey://, valkeys://, unix://, memory://",
         ),
         (
             "/var/lib/ledger.db",
-            "it does not begin with one of sqlite://, redis://, rediss://, valkey://, valkeys://, memory://",
+            "it does not begin with one of sqlite://, redis://, rediss://, valkey://, valkeys://, unix://, memory://",
         ),
         (
             "sqlite:ledger.db",
-            "it does not begin with one of sqlite://, redis://, rediss://, valkey://, valkeys://, memory://",
+            "it does not begin with one of sqlite://, redis://, rediss://, valkey://, valkeys://, unix://, memory://",
         ),
         ("sqlite://ledger.db", "it is not of the form sqlite:///path/to/file"),
         ("sqlite:///", "it is not of the form sqlite:///path/to/file"),
+        ("unix://", "it is not of the form unix:///path/to/socket?db=0"),
         ("redis://", "it is not of the form redis://host:6379/0"),
         ("memory://file", "it is not of the form memory://"),
         ("redis://host:port", "its address or its port cannot be read"),

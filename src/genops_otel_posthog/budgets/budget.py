@@ -29,7 +29,8 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 DEFAULT_STRICT_PERCENT: Final = Decimal(95)
 """A strict budget refuses from here on, unless it says otherwise."""
 
-_ACTOR = "configuration"
+CONFIGURATION: Final = "configuration"
+"""The actor of overrides that are written beside a budget; people's have their names."""
 
 
 class BudgetPolicy(str, Enum):
@@ -279,7 +280,7 @@ class Budget:
             from_ms=from_ms,
             until_ms=until_ms,
             reason=override.reason,
-            actor=_ACTOR,
+            actor=CONFIGURATION,
         )
 
     def _written(self) -> str:

@@ -22,6 +22,7 @@ LEDGER_URLS: Final = {
     "rediss": "rediss://host:6379/0",
     "valkey": "valkey://host:6379/0",
     "valkeys": "valkeys://host:6379/0",
+    "unix": "unix:///path/to/socket?db=0",
     "memory": "memory://",
 }
 
@@ -88,7 +89,7 @@ def thresholds(value: str) -> str:
 
 def ledger_url(value: str) -> str:
     """The URL of a ledger. The messages repeat no part of it, for it may hold a password."""
-    parts = _split(value, of_a_file=value.startswith("sqlite:"))
+    parts = _split(value, of_a_file=value.startswith(("sqlite:", "unix:")))
     if parts.scheme not in LEDGER_URLS or "://" not in value:
         raise ValueError(f"it does not begin with one of {', '.join(f'{scheme}://' for scheme in LEDGER_URLS)}")
     form = LEDGER_URLS[parts.scheme]
@@ -96,6 +97,8 @@ def ledger_url(value: str) -> str:
         complete = not (parts.netloc or parts.path.strip("/"))
     elif parts.scheme == "sqlite":
         complete = not parts.netloc and bool(parts.path.strip("/"))
+    elif parts.scheme == "unix":
+        complete = bool(parts.path.strip("/"))
     else:
         complete = bool(parts.hostname)
     if not complete:

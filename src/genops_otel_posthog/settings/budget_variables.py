@@ -80,7 +80,7 @@ BUDGET_VARIABLES: tuple[Variable, ...] = (
         "GENOPS_LEDGER_URL",
         "ledger_url",
         "Where money is counted: `sqlite:///path` for the processes of one machine, `redis://`, `rediss://`, "
-        "`valkey://` or `valkeys://` for many machines, `memory://` for one process alone. Not given: a SQLite file in "
+        "`valkey://` or `valkeys://` for many machines, `unix://` for Redis or Valkey on a socket, `memory://` for one process alone. Not given: a SQLite file in "
         "the user's state directory when there is any budget; without a budget the process counts by itself.",
         "–",
         "redis://ledger.internal:6379/0",
@@ -108,15 +108,17 @@ BUDGET_VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GENOPS_ALERT_FORMAT",
         "alert_format",
-        "What it is told in: `generic`, `slack`, `alertmanager`, or `auto`, which goes by the URL.",
+        "What it is told in: `generic`, `slack`, `alertmanager` (its own interface), `alertmanager-webhook` (what it "
+        "sends), or `auto`, which goes by the URL.",
         "`auto`",
         "slack",
-        choice("auto", "generic", "slack", "alertmanager"),
+        choice("auto", "generic", "slack", "alertmanager", "alertmanager-webhook"),
     ),
     Variable(
         "GENOPS_ALERT_SECRET",
         "alert_secret",
-        "Secret that signs generic alerts, so that the receiver knows who sent them.",
+        "Secret that signs what it is told, so that the receiver knows who sent it: `whsec_` and 24 to 64 bytes in "
+        "base64; while it is replaced, two of them with a blank between them.",
         "–",
         "whsec_…",
         text,
