@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -200,6 +199,8 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
 
 def _reason(error: Exception, timeouts: tuple[float, float]) -> str:
     """Why there was no answer, without the address, which the messages of requests and urllib3 contain."""
+    import ssl
+
     import requests
 
     connect, answer = timeouts
