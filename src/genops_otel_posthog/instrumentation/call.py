@@ -34,7 +34,7 @@ class PostHogCall:
         context: The OpenTelemetry context the call was made in; the parent of its span.
         started_ns: Start, nanoseconds since the epoch.
         events: Events that the SDK took.
-        event: Name of the first of them.
+        event: Name of the first of them; like the next three set together with it.
         event_uuid: Its uuid.
         identified: Whether it is billed as identified.
         distinct_id: Its distinct id.
@@ -50,28 +50,44 @@ class PostHogCall:
         closed: Whether the call has ended. Tasks that the SDK started during the call go on seeing it in their context.
     """
 
-    # Class attributes are the initial values: most calls change few of them, and this runs in every call.
-    events: int = 0
-    event: str | None = None
-    event_uuid: str | None = None
-    identified: bool = False
-    distinct_id: str | None = None
-    flag_requests: int = 0
-    definition_polls: int = 0
-    quota_limited: bool = False
-    touched_network: bool = False
-    amount_nano: int = 0
-    list_nano: int = 0
-    meter: str | None = None
-    units: int = 0
-    uncleaned: tuple[Any, tuple[Charge, ...]] | None = None
-    closed: bool = False
+    __slots__ = (
+        "amount_nano",
+        "closed",
+        "context",
+        "definition_polls",
+        "distinct_id",
+        "event",
+        "event_uuid",
+        "events",
+        "flag_requests",
+        "identified",
+        "list_nano",
+        "meter",
+        "operation",
+        "owner",
+        "quota_limited",
+        "started_ns",
+        "target",
+        "touched_network",
+        "uncleaned",
+        "units",
+    )
+
+    event: str
+    event_uuid: str
+    identified: bool
+    distinct_id: str
 
     def __init__(self, operation: Operation, target: str | None, owner: Attribution, context: Context) -> None:
         self.operation = operation
         self.target = target
         self.owner = owner
         self.context = context
+        self.events = self.flag_requests = self.definition_polls = 0
+        self.quota_limited = self.touched_network = self.closed = False
+        self.amount_nano = self.list_nano = self.units = 0
+        self.meter: str | None = None
+        self.uncleaned: tuple[Any, tuple[Charge, ...]] | None = None
         self.started_ns = time_ns()
 
     def add_price(self, price: Price) -> None:
@@ -87,14 +103,18 @@ class PostHogCall:
     def add_event(self, message: Mapping[str, Any], identified: bool, price: Price) -> None:
         """Adds an event that the SDK took."""
         self.events += 1
-        if self.events == 1:
-            self.event = str(message["event"])
-            self.event_uuid = message["uuid"]
-            self.distinct_id = message["distinct_id"]
-            self.identified = identified
-            if price.meter is not None:
-                self.meter = None  # an event is counted as an event, even if it asked for flags first
-        self.add_price(price)
+        if self.events > 1:
+            self.add_price(price)
+            return
+        self.event = str(message["event"])
+        self.event_uuid = message["uuid"]
+        self.distinct_id = message["distinct_id"]
+        self.identified = identified
+        self.amount_nano += price.amount_nano
+        self.list_nano += price.list_nano
+        if price.meter is not None:  # an event is counted as an event, even if it asked for flags first
+            self.meter = price.meter
+            self.units = price.units
 
 
 #: The call that was opened last in this context; it may have ended since, see :attr:`PostHogCall.closed`.

@@ -149,7 +149,7 @@ class Telemetry:
             attributes[semconv.ERROR_TYPE] = type(error).__qualname__
         elif operation.result_attributes is not None:
             attributes.update(operation.result_attributes(result, call.touched_network))
-        if self._record_distinct_id and call.distinct_id is not None:
+        if self._record_distinct_id and call.events:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
         kind = operation.kind if call.touched_network else operation.local_kind
         span = self._tracer.start_span(span_name(call), call.context, kind, attributes, start_time=call.started_ns)

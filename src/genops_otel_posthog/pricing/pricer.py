@@ -50,10 +50,11 @@ _NO_END = float("inf")
 
 
 class _Kept(NamedTuple):
-    """A price, and for each charge the usage before the call (first and last) for which it holds."""
+    """A price, and for each charge the usage before the call, from first to last, for which it holds."""
 
     price: Price
-    valid: tuple[tuple[int, float], ...]
+    first: tuple[int, ...]
+    last: tuple[float, ...]
 
 
 class Pricer:
@@ -102,23 +103,27 @@ class Pricer:
     def _price(self, charges: tuple[Charge, ...], used: list[int]) -> Price:
         kept = self._kept.get(charges)
         if kept is not None:
-            price, valid = kept
-            for before, (first, last) in zip(used, valid):  # noqa: B905 - equally long; `strict=` is paid in every call
-                if not first <= before <= last:
+            price, first, last = kept
+            place = 0  # `zip` over three short sequences would take as long as everything else here
+            for before in used:
+                if not first[place] <= before <= last[place]:
                     break
+                place += 1
             else:
                 return price
         return self._compute(charges, used)
 
     def _compute(self, charges: tuple[Charge, ...], used: list[int]) -> Price:
         parts: list[tuple[str, int, int]] = []
-        valid: list[tuple[int, float]] = []
+        first: list[int] = []
+        last: list[float] = []
         unpriced: list[str] = []
         list_nano = 0
         for (meter, units), before in zip(charges, used, strict=True):
             if not self.book.prices(meter):
                 unpriced.append(meter)
-                valid.append((0, _NO_END))
+                first.append(0)
+                last.append(_NO_END)
                 self._warn_once(meter)
                 continue
             rate = self.book.rate(meter)
@@ -126,15 +131,17 @@ class Pricer:
             list_nano += list_price
             if self.mode == "list":
                 parts.append((meter, units, list_price))
-                valid.append((0, _NO_END))
+                first.append(0)
+                last.append(_NO_END)
             else:
                 tier = rate.position(before)
                 parts.append((meter, units, rate.marginal_nano(before, units)))
-                valid.append((tier.above, _NO_END if tier.up_to is None else tier.up_to - units))
+                first.append(tier.above)
+                last.append(_NO_END if tier.up_to is None else tier.up_to - units)
         meter, units = charges[0]
         price = Price(sum(part[2] for part in parts), list_nano, meter, units, tuple(parts), tuple(unpriced))
         if charges in self._kept or len(self._kept) < _MOST_KEPT:
-            self._kept[charges] = _Kept(price, tuple(valid))
+            self._kept[charges] = _Kept(price, tuple(first), tuple(last))
         return price
 
     def _warn_once(self, meter: str) -> None:
