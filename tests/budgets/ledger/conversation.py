@@ -15,6 +15,15 @@ from genops_otel_posthog.budgets.ledger.protocol import (
     SyncRequest,
     Window,
 )
+from genops_otel_posthog.budgets.prices import Prices
+from genops_otel_posthog.pricing.book import PriceBook
+from genops_otel_posthog.settings import DEFAULT_PRICE_BOOK
+
+BOOK = PriceBook.load(DEFAULT_PRICE_BOOK)
+"""The prices that the tests pay."""
+
+COSTS = Prices(BOOK).tables(BOOK.rates)
+"""C of every meter that has a price."""
 
 
 def ms(text: str) -> int:
@@ -25,6 +34,7 @@ def ms(text: str) -> int:
 SECOND, HOUR, A_DAY = 1000, 3_600_000, 86_400_000
 NOON = ms("2026-11-22T12:00")
 MONTH = "2026-11"
+YESTERDAY = Window("d:2026-11-21", ms("2026-11-21T00:00"), ms("2026-11-22T00:00"))
 DAY = Window("d:2026-11-22", ms("2026-11-22T00:00"), ms("2026-11-23T00:00"))
 NEXT_DAY = Window("d:2026-11-23", ms("2026-11-23T00:00"), ms("2026-11-24T00:00"))
 LEASE_MS = 15_000
