@@ -80,8 +80,9 @@ BUDGET_VARIABLES: tuple[Variable, ...] = (
         "GENOPS_LEDGER_URL",
         "ledger_url",
         "Where money is counted: `sqlite:///path` for the processes of one machine, `redis://`, `rediss://`, "
-        "`valkey://` or `valkeys://` for many machines, `unix://` for Redis or Valkey on a socket, `memory://` for one process alone. Not given: a SQLite file in "
-        "the user's state directory when there is any budget; without a budget the process counts by itself.",
+        "`valkey://` or `valkeys://` for many machines, `unix://` for Redis or Valkey on a socket, `memory://` for one "
+        "process alone. Not given: a SQLite file in the user's state directory when there is any budget; without a "
+        "budget the process counts by itself.",
         "–",
         "redis://ledger.internal:6379/0",
         ledger_url,

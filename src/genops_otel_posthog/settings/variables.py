@@ -102,8 +102,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "GENOPS_GOVERNANCE_POLICY",
         "governance_policy",
-        "`advisory`, `enforced` or `strict`. From `enforced` on, the application's own `genops_*` properties cannot "
-        "replace the attribution.",
+        "What a spent budget means where it does not say so itself: `advisory` (nothing is refused), `enforced` (what "
+        "would exceed it is), `strict` (from 95 percent on, without a known owner and without a ledger). From "
+        "`enforced` on, the application's own `genops_*` properties cannot replace the attribution.",
         "`advisory`",
         "enforced",
         policy,
