@@ -36,11 +36,13 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
     {
+        "budget": Subcommand("genops_otel_posthog.cli.budget:budget", "How budgets stand, and changing them."),
         "cost": Subcommand("genops_otel_posthog.cli.cost:cost", "What PostHog costs: estimate, forecast, compare."),
         "demo": Subcommand(
             "genops_otel_posthog.cli.demo:demo", "See it on this machine: an example shop and what it costs.", "demo"
         ),
         "dev": Subcommand("genops_otel_posthog.cli.dev:dev", "Run a local PostHog and OTLP receiver.", "receiver"),
+        "usage": Subcommand("genops_otel_posthog.cli.usage:usage", "Real usage, from PostHog's billing API."),
     }
 )
 
