@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
 
 from conversation import Clock, Process
+from servers import KINDS, new_ledger_url, redis_url, shared_server, start_server  # noqa: F401 - most are fixtures
 
 from genops_otel_posthog.budgets.ledger.protocol import Ledger
 
@@ -36,7 +38,19 @@ def sqlite(request: pytest.FixtureRequest, clock: Clock) -> LedgerFactory:
     return lambda: SqliteLedger(path, clock=clock)
 
 
-BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Clock], LedgerFactory]] = {"memory": memory, "sqlite": sqlite}
+def redis(kind: str, request: pytest.FixtureRequest, clock: Clock) -> LedgerFactory:
+    """A namespace of the test's own on a real server."""
+    from genops_otel_posthog.budgets.ledger.redis import RedisLedger
+
+    url = request.getfixturevalue("new_ledger_url")(kind)
+    return lambda: RedisLedger.from_url(url, clock=clock)
+
+
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Clock], LedgerFactory]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    **{kind: partial(redis, kind) for kind in KINDS},
+}
 """Every kind of ledger. The clock is the ledger's."""
 
 
