@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.ledger.protocol import Ask, CostTable, Counted, PeriodKey, Standing, SyncRequest
@@ -35,6 +35,27 @@ class Clock:
     def set(self, text: str) -> None:
         """Sets it to a time in UTC, like ``2026-11-22T12:00``."""
         self.now = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended, and what it wrote."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Both."""
+        return self.stdout + self.stderr
+
+
+def _separating_runner() -> CliRunner:
+    try:
+        return CliRunner(mix_stderr=False)  # click before 8.2
+    except TypeError:
+        return CliRunner()
 
 
 class House:
@@ -85,9 +106,10 @@ class House:
         )
         return reply.standings[0]
 
-    def run(self, *arguments: str) -> Result:
+    def run(self, *arguments: str) -> Answer:
         """Runs ``genops-posthog``."""
-        return CliRunner().invoke(main, [*arguments, "--ledger", self.url])
+        result = _separating_runner().invoke(main, [*arguments, "--ledger", self.url])
+        return Answer(result.exit_code, result.stdout, result.stderr)
 
     def text(self, *arguments: str, exit_code: int = 0) -> str:
         """What it prints, line ends and all."""

@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from click.testing import CliRunner
 
-from genops_otel_posthog.cli import main
 from genops_otel_posthog.receiver import LocalReceiver
 
 # Both by the clock of the test's ledger.
@@ -252,6 +250,6 @@ def test_a_refusal_is_a_problem_and_changes_nothing(house: Any, posthog: LocalRe
 
 
 def test_progress_is_not_in_the_answer(house: Any, posthog: LocalReceiver):
-    result = CliRunner().invoke(main, ["usage", "sync", "--ledger", house.url, "--json"])
+    result = house.run("usage", "sync", "--json")
     assert json.loads(result.stdout)["month"] == "2026-11"
     assert f"Asking {posthog.url}" in result.stderr
