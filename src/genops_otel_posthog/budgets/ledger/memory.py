@@ -15,7 +15,8 @@ from genops_otel_posthog.budgets.ledger.protocol import Alert, Counted, JournalE
 from genops_otel_posthog.budgets.ledger.storage import ROUTINE, LeaseState, Note, PeriodState, Storage
 from genops_otel_posthog.budgets.ledger.stored import StoredLedger
 
-_ENTRIES = 10_000
+ROUTINE_ENTRIES = 10_000
+NOTABLE_ENTRIES = 10_000
 
 
 class MemoryLedger(StoredLedger):
@@ -82,8 +83,8 @@ class _MemoryStorage:
         self._overrides: dict[str, Override] = {}
         self._alerts: dict[str, _Claim] = {}
         self._number = 0
-        self._routine: deque[JournalEntry] = deque(maxlen=_ENTRIES)
-        self._notable: deque[JournalEntry] = deque(maxlen=_ENTRIES)
+        self._routine: deque[JournalEntry] = deque(maxlen=ROUTINE_ENTRIES)
+        self._notable: deque[JournalEntry] = deque(maxlen=NOTABLE_ENTRIES)
 
     def last_sequence(self, process: str) -> int:
         reply = self._replies.get(process)
