@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
+from typing import TypeGuard
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 
@@ -95,7 +97,8 @@ class SamplingRules:
                     raise GenOpsConfigurationError(
                         f"{origin}: [sampling] rates must be a table of numbers, like rates = {{ '*click*' = 0.2 }}"
                     )
-                given[key] = {**value, **{name: rate for name, rate in RATES.items() if name not in value}}
+                own = {str(name): float(rate) for name, rate in value.items()}
+                given[key] = {**own, **{name: rate for name, rate in RATES.items() if name not in own}}
             elif key == "never":
                 if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
                     raise GenOpsConfigurationError(f"{origin}: [sampling] never must be a list of event names")
@@ -103,7 +106,7 @@ class SamplingRules:
             elif not _is_number(value):
                 raise GenOpsConfigurationError(f"{origin}: [sampling] {key} must be a number, not {value!r}")
             else:
-                given[key] = value
+                given[key] = float(value)
         return cls(**given)  # type: ignore[arg-type]  # checked above, key by key
 
     def rate(self, event: str, utilization: float) -> float:
@@ -133,8 +136,8 @@ def keeps(key: str, rate: float) -> bool:
     return place < rate * _SPACE
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_number(value: object) -> TypeGuard[int | float | Decimal]:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 @lru_cache(maxsize=4096)
