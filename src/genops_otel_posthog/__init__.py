@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         uninstrument_posthog,
     )
     from genops_otel_posthog.attribution import Attribution, governance
+    from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
     from genops_otel_posthog.errors import (
+        GenOpsBudgetExceededError,
         GenOpsConfigurationError,
         GenOpsError,
         GenOpsProviderError,
@@ -30,15 +32,20 @@ if TYPE_CHECKING:
     from genops_otel_posthog.instrumentation import PostHogInstrumentor
     from genops_otel_posthog.pricing.book import PriceBook
     from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
+    from genops_otel_posthog.processor import GovernanceSpanProcessor
 
 #: Where each public name is defined.
 _HOME = {
     "Attribution": "attribution",
+    "Budget": "budgets.budget",
+    "BudgetPolicy": "budgets.budget",
+    "GenOpsBudgetExceededError": "errors",
     "GenOpsConfigurationError": "errors",
     "GenOpsError": "errors",
     "GenOpsPostHogAdapter": "adapter.adapter",
     "GenOpsProviderError": "errors",
     "GenOpsValidationError": "errors",
+    "GovernanceSpanProcessor": "processor",
     "PostHogCostCalculator": "pricing.calculator",
     "PostHogInstrumentor": "instrumentation",
     "PriceBook": "pricing.book",
@@ -53,11 +60,15 @@ _HOME = {
 
 __all__ = [
     "Attribution",
+    "Budget",
+    "BudgetPolicy",
+    "GenOpsBudgetExceededError",
     "GenOpsConfigurationError",
     "GenOpsError",
     "GenOpsPostHogAdapter",
     "GenOpsProviderError",
     "GenOpsValidationError",
+    "GovernanceSpanProcessor",
     "PostHogCostCalculator",
     "PostHogInstrumentor",
     "PriceBook",

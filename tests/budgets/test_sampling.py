@@ -72,7 +72,9 @@ def test_all_are_kept_at_1_and_none_at_0(key: str) -> None:
 
 
 def test_the_table_of_a_budget_file_adds_to_the_rates() -> None:
-    rules = SamplingRules.from_table({"rates": {"poll": Decimal("0.01")}, "starts_at": 0.5, "never": ["login"]}, "budgets.toml")
+    rules = SamplingRules.from_table(
+        {"rates": {"poll": Decimal("0.01")}, "starts_at": 0.5, "never": ["login"]}, "budgets.toml"
+    )
 
     assert rules.rate("poll", 1.0) == 0.01
     assert rules.rate("page_view", 1.0) == 0.1
