@@ -123,7 +123,8 @@ class FileSegment:
         self.owned = owned
         self.born = time.monotonic()
         self.gone = False
-        self.dirty = False
+        self.room = 0  # bytes that may still be appended
+        self.dirty = False  # not synchronised with the disk
         self._cursors: dict[str, CursorFile] = {}
 
     @property

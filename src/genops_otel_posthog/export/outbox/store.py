@@ -74,14 +74,16 @@ class Stream:
     Attributes:
         importance: Of the events.
         destinations: Identities, sorted.
-        segment: What is appended to at the moment.
+        file: The segment that is appended to at the moment.
+        memory: The same where there can be no file.
         enqueued: Events appended by this process.
     """
 
     def __init__(self, importance: str, destinations: tuple[str, ...]) -> None:
         self.importance = importance
         self.destinations = destinations
-        self.segment: FileSegment | MemorySegment | None = None
+        self.file: FileSegment | None = None
+        self.memory: MemorySegment | None = None
         self.enqueued = 0
 
 
@@ -164,41 +166,40 @@ class Store:
             self.forked()
         size = len(body) + RECORD_OVERHEAD
         with self.lock:
-            segment = stream.segment
-            if (
-                type(segment) is not FileSegment
-                or segment.end + size > self.options.segment_bytes
-                or size > self.room.left
-                or size == RECORD_OVERHEAD
-            ):
+            segment = stream.file
+            if segment is None or size > segment.room or size > self.room.left or not body:
                 return self._append_slowly(stream, body)
-            return self._append_to_file(stream, segment, body)
+            try:
+                written = _write(
+                    segment.descriptor, pack_record_head(size - RECORD_OVERHEAD, _crc32(body, segment.seed)) + body
+                )
+                if written != size:
+                    take_back(segment)
+            except OSError as error:
+                return self._append_in_trouble(stream, body, error)
+            segment.end += size
+            segment.room -= size
+            segment.records += 1
+            segment.dirty = True
+            self.room.left -= size
+            stream.enqueued += 1
+            self._appended += 1
+            if self._appended >= self._wake_at or self._always:
+                self._after_append(segment)
+            return True
 
-    def _append_to_file(self, stream: Stream, segment: FileSegment, body: bytes) -> bool:
-        record = pack_record_head(len(body), _crc32(body, segment.seed)) + body
-        size = len(record)
-        try:
-            if _write(segment.descriptor, record) != size:
-                take_back(segment)
-        except OSError as error:
-            return self._append_in_trouble(stream, body, error)
-        segment.end += size
-        segment.records += 1
-        segment.dirty = True
-        self.room.left -= size
-        return self._appended_to(stream, segment)
-
-    def _appended_to(self, stream: Stream, segment: FileSegment | MemorySegment) -> bool:
-        stream.enqueued += 1
-        if self._always and type(segment) is FileSegment:
+    def _after_append(self, segment: FileSegment | MemorySegment) -> None:
+        if self._always and isinstance(segment, FileSegment):
             try:
                 sync_descriptor(segment.descriptor)
             except OSError as error:
                 _logger.warning("%s cannot be synchronised with the disk: %s", segment.path, error)
-        self._appended += 1
         if self._appended >= self._wake_at:
-            self._wake()
-        return True
+            for lane in self.lanes.values():
+                if self._appended >= lane.wake_at:
+                    lane.wake_at = _NEVER
+                    lane.wake()
+            self._wake_at = min(lane.wake_at for lane in self.lanes.values())
 
     def _append_slowly(self, stream: Stream, body: bytes) -> bool:
         """Whatever is not the ordinary case: no segment, a full one, no room, no disk."""
@@ -211,12 +212,14 @@ class Store:
         segment = self._segment_for(stream, len(body) + RECORD_OVERHEAD)
         if segment is None:
             return self._refuse(self.disk_problem or QUEUE_FULL)
-        size = len(body) + RECORD_OVERHEAD
-        if isinstance(segment, MemorySegment):
-            segment.append(body)
-            self.room.memory_left -= size
-            return self._appended_to(stream, segment)
-        return self._append_to_file(stream, segment, body)
+        if isinstance(segment, FileSegment):
+            return self.append(stream, body)
+        segment.append(body)
+        self.room.memory_left -= len(body) + RECORD_OVERHEAD
+        stream.enqueued += 1
+        self._appended += 1
+        self._after_append(segment)
+        return True
 
     def _append_in_trouble(self, stream: Stream, body: bytes, error: OSError) -> bool:
         """The disk refused: from now on in memory, as long as there is room."""
@@ -231,12 +234,12 @@ class Store:
         while not self.closed:
             self._try_disk_again()
             if self.disk_problem is None and self.room.make(size, stream.importance):
-                segment = stream.segment
-                if isinstance(segment, FileSegment) and segment.end + size <= self.options.segment_bytes:
+                segment = stream.file
+                if segment is not None and size <= segment.room:
                     return segment
                 self._retire(stream)
                 try:
-                    return self._open(stream)
+                    return self._open(stream, size)
                 except OSError as error:
                     self._no_disk(error)
             if self.disk_problem is not None and self.room.make_in_memory(size, stream.importance):
@@ -255,19 +258,20 @@ class Store:
         return None
 
     def _in_memory(self, stream: Stream) -> MemorySegment:
-        segment = stream.segment
-        if isinstance(segment, MemorySegment) and segment.size < self.options.tuning.memory_bytes // _MEMORY_SEGMENTS:
+        segment = stream.memory
+        if segment is not None and segment.size < self.options.tuning.memory_bytes // _MEMORY_SEGMENTS:
             return segment
         self._retire(stream)
-        stream.segment = segment = MemorySegment(stream.importance, stream.destinations)
+        stream.memory = segment = MemorySegment(stream.importance, stream.destinations)
         self._hold(segment)
         return segment
 
-    def _open(self, stream: Stream) -> FileSegment:
+    def _open(self, stream: Stream, size: int) -> FileSegment:
         self.room.check_disk()
         self._number += 1
         segment = create(self.directory, stream.importance, stream.destinations, number=self._number)
-        stream.segment = segment
+        segment.room = max(self.options.segment_bytes, size)
+        stream.file = segment
         self.room.left -= segment.end
         self._names_unsynced = True
         self._hold(segment)
@@ -315,8 +319,7 @@ class Store:
                 self.room.check_disk()
             except OSError as error:
                 for stream in self.streams.values():
-                    if isinstance(stream.segment, FileSegment):
-                        self._retire(stream)
+                    self._retire(stream)
                 self._no_disk(error)
 
     # --- segments ---------------------------------------------------------------------------------------------------
@@ -360,17 +363,18 @@ class Store:
         with self.lock:
             oldest = time.monotonic() - self.options.tuning.rotate
             for stream in self.streams.values():
-                segment = stream.segment
+                segment = stream.file
                 if segment is None or segment.born > oldest:
                     continue
                 if any(position.records for position in segment.positions.values()):
                     self._retire(stream)
 
     def _retire(self, stream: Stream) -> None:
-        segment, stream.segment = stream.segment, None
-        if segment is not None:
-            segment.growing = False
-            self._finish_if_done(segment)
+        for segment in (stream.file, stream.memory):
+            if segment is not None:
+                segment.growing = False
+                self._finish_if_done(segment)
+        stream.file = stream.memory = None
 
     def _finish_if_done(self, segment: Segment) -> None:
         if segment.growing or segment.gone:
@@ -397,8 +401,8 @@ class Store:
     def drop(self, segment: Segment, reason: str) -> None:
         """Throws a segment away, but for what is being sent. Under the lock."""
         for stream in self.streams.values():
-            if stream.segment is segment:
-                stream.segment = None
+            if stream.file is segment or stream.memory is segment:
+                stream.file = stream.memory = None
         count = 0
         for name in segment.positions:
             lost = self.lanes[name].unsettled(segment)
@@ -434,13 +438,6 @@ class Store:
     def wake_lane(self, lane: Lane, after: int | None) -> None:
         """Wakes a lane once so many events more have been appended; ``None`` for not at all. Under the lock."""
         lane.wake_at = _NEVER if after is None else self._appended + after
-        self._wake_at = min(lane.wake_at for lane in self.lanes.values())
-
-    def _wake(self) -> None:
-        for lane in self.lanes.values():
-            if self._appended >= lane.wake_at:
-                lane.wake_at = _NEVER
-                lane.wake()
         self._wake_at = min(lane.wake_at for lane in self.lanes.values())
 
     def delivered(self, destinations: Sequence[str], timeout: float) -> bool:
@@ -559,7 +556,7 @@ class Store:
                 os.close(self._syncing)
             closed = self.closed
             for stream in self.streams.values():
-                stream.segment, stream.enqueued = None, 0
+                stream.file, stream.memory, stream.enqueued = None, None, 0
             self._begin()
             self.closed = closed
             for lane in self.lanes.values():
