@@ -6,6 +6,7 @@ Amounts are US dollars, or units of the meter that the budget counts; moments ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +14,7 @@ from genops_otel_posthog.budgets.budget import Budget
 from genops_otel_posthog.budgets.ledger.protocol import BASIS_POINTS, Override, PeriodRecord, Threshold
 from genops_otel_posthog.cli.budget_view import BudgetView
 from genops_otel_posthog.cli.moments import instant_text, moment_text
-from genops_otel_posthog.cli.output import console, table
+from genops_otel_posthog.cli.output import console, dollars, table
 
 _USD = "USD"
 _ALWAYS_TOLD = Threshold(BASIS_POINTS, severity="critical")
@@ -36,21 +37,22 @@ def print_list(views: Sequence[BudgetView]) -> None:
             "ledger holds none."
         )
         return
-    rows = table("Budget", "Whose", "Spent", "Limit", "", "Leased", "Left", "Forecast", "Period ends")
-    for column in (1, 8):
+    rows = table("Budget", "Whose", "Counts", "Spent", "Limit", "", "Leased", "Left", "Forecast", "Period ends")
+    for column in (1, 2, 9):
         rows.columns[column].justify = "left"
     for view in views:
-        shown = view.budget.shown
+        budget = view.budget
         rows.add_row(
-            view.budget.id,
-            view.budget.whose,
-            shown(view.spent),
-            shown(view.limit),
+            budget.id,
+            budget.whose,
+            budget.meter or "US dollars",
+            _figure(budget, view.spent),
+            _figure(budget, view.limit),
             _percent(view.utilization),
-            shown(view.leased),
-            shown(view.left),
-            "–" if view.forecast is None else shown(view.forecast),
-            moment_text(view.window.end_ms, view.budget.zone),
+            _figure(budget, view.leased),
+            _figure(budget, view.left),
+            "–" if view.forecast is None else _figure(budget, _rounded(view.forecast)),
+            moment_text(view.window.end_ms, budget.zone),
         )
     out.print(rows)
 
@@ -103,7 +105,7 @@ def print_show(view: BudgetView, overrides: Sequence[Override], past: Sequence[P
         ("  held for silent ones", shown(view.held)),
         (
             "At the period's end",
-            "too early to tell" if view.forecast is None else f"{shown(view.forecast)}, as it goes on",
+            "too early to tell" if view.forecast is None else f"{shown(_rounded(view.forecast))}, as it goes on",
         ),
     ]
     if not view.spent_from:
@@ -220,6 +222,16 @@ def _thresholds(budget: Budget) -> Sequence[Threshold]:
 def _reached(view: BudgetView, threshold: Threshold) -> bool:
     amount = view.forecast if threshold.forecast else view.spent
     return amount is not None and view.limit > 0 and amount * BASIS_POINTS >= view.limit * threshold.basis_points
+
+
+def _figure(budget: Budget, amount: int) -> str:
+    """An amount in a column, whose unit stands in another one; dollars in cents."""
+    return dollars(budget.as_decimal(amount)) if budget.meter is None else f"{amount:,}"
+
+
+def _rounded(amount: int) -> int:
+    """Three digits: nobody knows the future to the nano-dollar."""
+    return int(Decimal(f"{amount:.3g}"))
 
 
 def _percent(part: Fraction | None) -> str:
