@@ -169,6 +169,16 @@ def test_a_forecast_threshold_is_reached_by_the_forecast(house: Any):
     assert [(one["forecast"], one["reached"]) for one in thresholds] == [(False, False), (True, True)]
 
 
+def test_a_budget_that_names_no_threshold_has_the_usual_ones(house: Any):
+    house.spend(Budget("b", 20), 1)
+    thresholds = house.document("budget", "show", "b")["thresholds"]
+    assert [(one["percent"], one["severity"]) for one in thresholds] == [
+        (80.0, "warning"),
+        (95.0, "critical"),
+        (100.0, "critical"),
+    ]
+
+
 def test_past_periods_are_shown_the_newest_first(house: Any, clock: Any):
     for day, events in (("20", 100_000), ("21", 500_000), ("22", 1)):
         clock.set(f"2026-11-{day}T12:00")

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from genops_otel_posthog.budgets.account import DEFAULT_THRESHOLDS
 from genops_otel_posthog.budgets.budget import Budget
 from genops_otel_posthog.budgets.ledger.protocol import BASIS_POINTS, Override, PeriodRecord, Threshold
 from genops_otel_posthog.cli.budget_view import BudgetView
@@ -214,7 +215,7 @@ def _limit_text(view: BudgetView) -> str:
 
 
 def _thresholds(budget: Budget) -> Sequence[Threshold]:
-    own = budget.thresholds
+    own = budget.thresholds or DEFAULT_THRESHOLDS
     told = any(one.basis_points == BASIS_POINTS and not one.forecast for one in own)
     return own if told else sorted([*own, _ALWAYS_TOLD])
 
