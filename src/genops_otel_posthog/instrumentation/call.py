@@ -29,8 +29,7 @@ class PostHogCall:
 
     Attributes:
         operation: What was asked for.
-        target: What the call is about: the event's name, the flag's key, or ``None``.
-        owner: Whose call it is.
+        owner: Whose call it is; ``None`` until :meth:`Telemetry.owner_of` is asked.
         context: The OpenTelemetry context the call was made in; the parent of its span.
         started_ns: Start, nanoseconds since the epoch.
         events: Events that the SDK took.
@@ -67,7 +66,6 @@ class PostHogCall:
         "owner",
         "quota_limited",
         "started_ns",
-        "target",
         "touched_network",
         "uncleaned",
         "units",
@@ -78,9 +76,8 @@ class PostHogCall:
     identified: bool
     distinct_id: str
 
-    def __init__(self, operation: Operation, target: str | None, owner: Attribution, context: Context) -> None:
+    def __init__(self, operation: Operation, owner: Attribution | None, context: Context) -> None:
         self.operation = operation
-        self.target = target
         self.owner = owner
         self.context = context
         self.events = self.flag_requests = self.definition_polls = 0

@@ -6,29 +6,35 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from genops_otel_posthog import semconv
+from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.instrumentation.call import PostHogCall
+from genops_otel_posthog.instrumentation.operations import Operation
 from genops_otel_posthog.money import NANO_PER_USD
 
 _MAX_TARGET_LENGTH = 200  # PostHog itself keeps the first 200 characters of an event's name
 
 
-def span_name(call: PostHogCall) -> str:
+def span_name(operation: Operation, target: str | None) -> str:
     """``capture user_signed_up``, ``evaluate_flag new-checkout``, ``set``."""
-    if call.target is None:
-        return call.operation.span_name
-    return f"{call.operation.span_name} {call.target[:_MAX_TARGET_LENGTH]}"
+    if target is None:
+        return operation.span_name
+    return f"{operation.span_name} {target[:_MAX_TARGET_LENGTH]}"
 
 
-def span_attributes(call: PostHogCall, constant: dict[str, Any]) -> dict[str, Any]:
+def span_attributes(
+    call: PostHogCall, target: str | None, owner: Attribution, constant: dict[str, Any]
+) -> dict[str, Any]:
     """The attributes of the call's span.
 
     Args:
         call: The call.
+        target: What it is about: the event's name, the flag's key, or ``None``.
+        owner: Whose call it is.
         constant: What is the same for all calls to the same host.
     """
     attributes = {
         **constant,
-        **call.owner.span_attributes(),
+        **owner.span_attributes(),
         semconv.POSTHOG_OPERATION_NAME: call.operation.name,
         semconv.GENOPS_COST_AMOUNT: call.amount_nano / NANO_PER_USD,
         semconv.GENOPS_COST_LIST_AMOUNT: call.list_nano / NANO_PER_USD,
@@ -36,14 +42,9 @@ def span_attributes(call: PostHogCall, constant: dict[str, Any]) -> dict[str, An
     }
     if call.meter is not None:
         attributes[semconv.GENOPS_COST_METER] = call.meter
-    if call.operation.sends_event:
-        _add_event(attributes, call)
-    else:
-        _add_flags(attributes, call)
-    return attributes
-
-
-def _add_event(attributes: dict[str, Any], call: PostHogCall) -> None:
+    if not call.operation.sends_event:
+        _add_flags(attributes, call, target)
+        return attributes
     if call.events:
         attributes[semconv.POSTHOG_EVENT_NAME] = call.event
         attributes[semconv.POSTHOG_EVENT_UUID] = call.event_uuid
@@ -51,18 +52,19 @@ def _add_event(attributes: dict[str, Any], call: PostHogCall) -> None:
         if call.events > 1:
             attributes[semconv.POSTHOG_EVENT_COUNT] = call.events
     else:
-        if call.target is not None:
-            attributes[semconv.POSTHOG_EVENT_NAME] = call.target
+        if target is not None:
+            attributes[semconv.POSTHOG_EVENT_NAME] = target
         attributes[semconv.POSTHOG_EVENT_ADMITTED] = False
     if call.flag_requests:
         attributes[semconv.POSTHOG_FLAGS_REQUESTS] = call.flag_requests
+    return attributes
 
 
-def _add_flags(attributes: dict[str, Any], call: PostHogCall) -> None:
+def _add_flags(attributes: dict[str, Any], call: PostHogCall, target: str | None) -> None:
     if call.operation.reads_flags:
         attributes[semconv.FEATURE_FLAG_PROVIDER_NAME] = "PostHog"
-        if call.target is not None:
-            attributes[semconv.FEATURE_FLAG_KEY] = call.target
+        if target is not None:
+            attributes[semconv.FEATURE_FLAG_KEY] = target
         attributes[semconv.POSTHOG_FLAGS_REQUESTS] = call.flag_requests
         attributes[semconv.POSTHOG_FLAGS_LOCALLY_EVALUATED] = not call.touched_network
         if call.quota_limited:

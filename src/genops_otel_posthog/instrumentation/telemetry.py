@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_co
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import person_processing_allowed
-from genops_otel_posthog.attribution import NOBODY, AttributionResolver
+from genops_otel_posthog.attribution import NOBODY, Attribution, AttributionResolver
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
 from genops_otel_posthog.instrumentation.event_properties import (
     governance_properties,
@@ -96,26 +96,32 @@ class Telemetry:
 
     # --- a call of the application ---------------------------------------------------------------------------------
 
-    def open_call(
-        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context
-    ) -> PostHogCall:
+    def open_call(self, operation: Operation, kwargs: dict[str, Any], context: Context) -> PostHogCall:
         """Opens a call. Never raises.
 
         Args:
             operation: What is asked for.
-            args: Positional arguments of the SDK's method, the client first.
-            kwargs: Its keyword arguments; event properties among them may name an owner.
+            kwargs: Keyword arguments of the SDK's method; event properties among them may name an owner.
             context: The OpenTelemetry context it is made in.
         """
-        target, owner = None, NOBODY
-        try:
-            target = operation.target_of(args, kwargs)
-            if operation.takes_properties and self._application_wins:
-                owner = owner_in_properties(kwargs.get("properties"))
-            owner = self.resolver.resolve(context, owner)
-        except Exception:
-            _logger.exception("The owner of a PostHog call could not be found; it is made all the same")
-        return PostHogCall(operation, target, owner, context)
+        owner = None
+        if operation.takes_properties and self._application_wins:
+            try:
+                declared = owner_in_properties(kwargs.get("properties"))
+                if declared is not NOBODY:
+                    owner = self.resolver.resolve(context, declared)
+            except Exception:
+                _logger.exception("The owner of a PostHog call could not be read from its properties")
+        return PostHogCall(operation, owner, context)
+
+    def owner_of(self, call: PostHogCall | None) -> Attribution:
+        """Whose call it is; without a call, whose it would be here. Who reads a flag locally is asked only for a
+        span."""
+        if call is None:
+            return self.resolver.resolve()
+        if call.owner is None:
+            call.owner = self.resolver.resolve(call.context)
+        return call.owner
 
     def finish_call(
         self,
@@ -132,7 +138,7 @@ class Telemetry:
             operation = call.operation
             span = None
             if (operation.switch if call.touched_network else operation.local_switch) in self._spans:
-                span = self._start_span(call, client, result, error)
+                span = self._start_span(call, operation.target_of(args, kwargs), client, result, error)
                 if self._hooked and span.is_recording():
                     self._run_hooks(span, client, args[1:], kwargs, result)
             if call.touched_network:
@@ -142,9 +148,11 @@ class Telemetry:
         except Exception:
             _logger.exception("The span of a PostHog call could not be made; the call itself is not affected")
 
-    def _start_span(self, call: PostHogCall, client: Any, result: Any, error: BaseException | None) -> Span:
+    def _start_span(
+        self, call: PostHogCall, target: str | None, client: Any, result: Any, error: BaseException | None
+    ) -> Span:
         operation = call.operation
-        attributes = span_attributes(call, self._constant_for(client))
+        attributes = span_attributes(call, target, self.owner_of(call), self._constant_for(client))
         if error is not None:
             attributes[semconv.ERROR_TYPE] = type(error).__qualname__
         elif operation.result_attributes is not None:
@@ -152,7 +160,9 @@ class Telemetry:
         if self._record_distinct_id and call.events:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
         kind = operation.kind if call.touched_network else operation.local_kind
-        span = self._tracer.start_span(span_name(call), call.context, kind, attributes, start_time=call.started_ns)
+        span = self._tracer.start_span(
+            span_name(operation, target), call.context, kind, attributes, start_time=call.started_ns
+        )
         if error is not None:
             # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
@@ -221,7 +231,7 @@ class Telemetry:
         if self._event_properties == "off":
             return
         context = get_current() if call is None else call.context
-        owner = self.resolver.resolve(context) if call is None else call.owner
+        owner = self.owner_of(call)
         if not owner.event_properties() and self._event_properties == "auto":
             return
         cost_nano = self.pricer.quote(charges).amount_nano
@@ -237,22 +247,18 @@ class Telemetry:
     def count_event(self, message: Mapping[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]) -> None:
         """Prices and counts an event that the SDK took."""
         price = self.pricer.charge(charges)
-        if call is None:
-            self.totals.add(self.resolver.resolve(), charges, price)
-        else:
+        if call is not None:
             call.add_event(message, len(charges) > 1, price)
-            self.totals.add(call.owner, charges, price)
+        self.totals.add(self.owner_of(call), charges, price)
         remark_on_event(message["event"], message["distinct_id"])
 
     def count_request(self, charges: tuple[Charge, ...]) -> None:
         """Prices and counts a request that PostHog answered and bills by itself: flags, definitions."""
         price = self.pricer.charge(charges)
         call = current_call()
-        if call is None:
-            self.totals.add(self.resolver.resolve(), charges, price)
-        else:
+        if call is not None:
             call.add_price(price)
-            self.totals.add(call.owner, charges, price)
+        self.totals.add(self.owner_of(call), charges, price)
 
 
 def _run_hook(hook: Callable[..., None], *given: Any) -> None:

@@ -229,7 +229,7 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 return original(api_key, url, host, *args, **kwargs)
             if call is not None:
                 return download(call, api_key, url, host, *args, **kwargs)
-            poll = telemetry.open_call(LOAD_FLAG_DEFINITIONS, (), {}, get_current())
+            poll = telemetry.open_call(LOAD_FLAG_DEFINITIONS, {}, get_current())
             token = latest_call.set(poll)
             error: BaseException | None = None
             try:

@@ -33,7 +33,7 @@ def around_method(telemetry: Telemetry, switch: Switch, operation: Operation) ->
             context = context_to_observe(switch)
             if context is None:
                 return original(*args, **kwargs)
-            call = telemetry.open_call(operation, args, kwargs, context)
+            call = telemetry.open_call(operation, kwargs, context)
             token = latest_call.set(call)
             result = error = None
             try:
@@ -60,7 +60,7 @@ def around_coroutine(telemetry: Telemetry, switch: Switch, operation: Operation)
             context = context_to_observe(switch)
             if context is None:
                 return await original(*args, **kwargs)
-            call = telemetry.open_call(operation, args, kwargs, context)
+            call = telemetry.open_call(operation, kwargs, context)
             token = latest_call.set(call)
             result = error = None
             try:
