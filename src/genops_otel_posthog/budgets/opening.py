@@ -19,6 +19,7 @@ from genops_otel_posthog.budgets.ledger.url import default_path, open_ledger
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.sampling import SamplingRules
 from genops_otel_posthog.budgets.spool import Spool
+from genops_otel_posthog.budgets.synchroniser import OnExchange
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.usage import BillingMonth, InProcessUsage
@@ -53,7 +54,7 @@ def open_budgeting(
     *,
     used_before: Mapping[str, int] | None = None,
     quietly: Callable[[], AbstractContextManager[object]] = nullcontext,
-    on_answer: Callable[[float], None] = lambda seconds: None,
+    on_exchange: OnExchange = lambda seconds, error: None,
     strict: bool = True,
 ) -> Budgeting | None:
     """Opens what settings describe.
@@ -64,7 +65,7 @@ def open_budgeting(
         usage: The process's month-to-date usage.
         used_before: Units per meter that the organisation is known to have used this month.
         quietly: Makes a context in which alerts are sent, so that whoever traces requests can leave these out.
-        on_answer: Told how many seconds each answer of the ledger took.
+        on_exchange: Told about each exchange with the ledger.
         strict: Raise on what cannot be used. Otherwise it is logged; without a usable ledger this process then counts
             for itself, without a usable webhook alerts go to the log alone.
 
@@ -86,7 +87,7 @@ def open_budgeting(
             settings, ledger_url=_ALONE
         )  # policy strict asks for an owner, and there is nothing to share
     governor = _governor(
-        settings, budgets, book, usage, used_before, _alerts(settings, quietly, strict=strict), on_answer
+        settings, budgets, book, usage, used_before, _alerts(settings, quietly, strict=strict), on_exchange
     )
     try:
         governor.open()
@@ -97,7 +98,7 @@ def open_budgeting(
             raise
         _logger.error("%s. Until that is corrected, this process counts for itself alone", error)
         settings = replace(settings, ledger_url=_ALONE)
-        governor = _governor(settings, budgets, book, usage, used_before, governor.alerts, on_answer)
+        governor = _governor(settings, budgets, book, usage, used_before, governor.alerts, on_exchange)
     run_on_sigterm(governor.close)
     return Budgeting(
         governor,
@@ -114,7 +115,7 @@ def _governor(
     usage: InProcessUsage,
     used_before: Mapping[str, int] | None,
     alerts: AlertSink | None,
-    on_answer: Callable[[float], None],
+    on_exchange: OnExchange,
 ) -> Governor:
     return Governor(
         budgets,
@@ -125,7 +126,7 @@ def _governor(
         spool=_spool(settings.ledger_url),
         usage_at_least={BillingMonth.at(time.time()).id: used_before} if used_before else None,
         alerts=alerts,
-        on_answer=on_answer,
+        on_exchange=on_exchange,
     )
 
 

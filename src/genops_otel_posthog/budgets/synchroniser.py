@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from genops_otel_posthog.budgets.ledger.protocol import (
     Ledger,
@@ -25,6 +25,10 @@ _logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.0625  # seconds after the first failure; doubles, so that the fifth waits for a second
 _LONGEST_PAUSE = 30.0
+
+
+OnExchange: TypeAlias = "Callable[[float, str | None], None]"
+"""Told about each exchange with the ledger: its seconds, and the name of the error if it failed."""
 
 
 class Books(Protocol):
@@ -62,7 +66,7 @@ class Synchroniser:
         books: What is said, and who is told the answers.
         open_ledger: Opens the ledger; called in the thread, again after a fork.
         flush_interval: Seconds between two messages.
-        on_answer: Told how many seconds the ledger took for each answer.
+        on_exchange: Told how many seconds each exchange took, and the name of the error if it failed.
         monotonic: The clock.
 
     Attributes:
@@ -75,13 +79,13 @@ class Synchroniser:
         books: Books,
         open_ledger: Callable[[], Ledger],
         flush_interval: float,
-        on_answer: Callable[[float], None],
+        on_exchange: OnExchange,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._books = books
         self._open_ledger = open_ledger
         self._flush_interval = flush_interval
-        self._on_answer = on_answer
+        self._on_exchange = on_exchange
         self._monotonic = monotonic
         self._ledger: Ledger | None = None
         self.errors: dict[str, int] = {}
@@ -229,9 +233,13 @@ class Synchroniser:
         ledger = self.open()
         self._books.prepare_ledger(ledger)
         sent_at = self._monotonic()
-        reply = ledger.sync(request)
+        try:
+            reply = ledger.sync(request)
+        except Exception as error:
+            self._on_exchange(self._monotonic() - sent_at, type(error).__name__)
+            raise
         self.round_trips += 1
-        self._on_answer(self._monotonic() - sent_at)
+        self._on_exchange(self._monotonic() - sent_at, None)
         recovered = self._failures > 0 or self.round_trips == 1
         if self._failures:
             _logger.warning("The budget ledger answers again")
