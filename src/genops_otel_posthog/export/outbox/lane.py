@@ -191,9 +191,14 @@ class Lane:
         if segment is not None:
             self._read(segment)
         with self._store.lock:
-            if self._work and self.state == HELD and len(self._work[0]) > 1:
+            if not self._work:
+                return None
+            if self.state == HELD and len(self._work[0]) > 1:
                 self._work.extendleft(reversed(self._work.popleft().split(1)))  # a probe is one event
-            return self._work[0] if self._work else None
+            if self._limit_bytes < self.destination.max_batch_bytes:
+                while len(self._work[0]) > 1 and self._work[0].size > self._limit_bytes:  # from before it was learned
+                    self._halve(self._work[0])
+            return self._work[0]
 
     def _read(self, segment: Segment) -> None:
         """The next records of a segment become the work."""

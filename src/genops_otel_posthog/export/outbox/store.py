@@ -401,8 +401,8 @@ class Store:
     def drop(self, segment: Segment, reason: str) -> None:
         """Throws a segment away, but for what is being sent. Under the lock."""
         for stream in self.streams.values():
-            if stream.file is segment or stream.memory is segment:
-                stream.file = stream.memory = None
+            stream.file = None if stream.file is segment else stream.file
+            stream.memory = None if stream.memory is segment else stream.memory
         count = 0
         for name in segment.positions:
             lost = self.lanes[name].unsettled(segment)
