@@ -1,0 +1,289 @@
+"""Records the spans of real instrumentations, for the tests of the rules that turn spans into events.
+
+    python3 scripts/record_spans.py                 every source
+    python3 scripts/record_spans.py openai-v2       one of them
+    python3 scripts/record_spans.py --list
+
+Each source is a set of packages from PyPI, installed into an environment of its own. There the SDK makes calls to a
+server on loopback that answers in the provider's form, and what its instrumentation wrote is stored as OTLP/JSON with
+the versions of everything that took part, in ``tests/export/recorded``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import distributions
+from typing import Any, NamedTuple
+
+from environments import ROOT, Environment, clean_environ
+
+RECORDED = ROOT / "tests" / "export" / "recorded"
+
+# The variables by which instrumentations are told to record prompts and answers, and to write their newest form.
+CONTENT = {
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
+    "TRACELOOP_TRACE_CONTENT": "true",
+    "TRACELOOP_TELEMETRY": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "false",
+}
+NEWEST_FORM = {
+    **CONTENT,
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+}
+
+
+class Source(NamedTuple):
+    """An instrumentation and the calls it is recorded with.
+
+    Attributes:
+        packages: What is installed from PyPI; the first is the instrumentation.
+        calls: Name of the function in ``recorded_calls`` that makes the calls.
+        instrument: ``module:Class`` of the instrumentor, or ``module:function``, or nothing for an SDK that does so
+            itself.
+        variables: Environment variables the calls are made with.
+    """
+
+    packages: tuple[str, ...]
+    calls: str
+    instrument: str = ""
+    variables: dict[str, str] = NEWEST_FORM
+
+
+def _otel(package: str, sdk: str, calls: str, module: str, variables: dict[str, str] = NEWEST_FORM) -> Source:
+    return Source((package, sdk, "opentelemetry-sdk"), calls, module, variables)
+
+
+SOURCES: dict[str, Source] = {
+    # It imports httpx, which the openai SDK brought along until version 3, and a module that later versions of
+    # opentelemetry-util-genai do not have.
+    "openai-v2": Source(
+        (
+            "opentelemetry-instrumentation-openai-v2",
+            "openai",
+            "httpx",
+            "opentelemetry-util-genai == 0.4b0",
+            "opentelemetry-sdk",
+        ),
+        "openai",
+        "opentelemetry.instrumentation.openai_v2:OpenAIInstrumentor",
+        CONTENT,
+    ),
+    "genai-openai": _otel(
+        "opentelemetry-instrumentation-genai-openai",
+        "openai",
+        "openai",
+        "opentelemetry.instrumentation.genai.openai:OpenAIInstrumentor",
+    ),
+    "genai-anthropic": _otel(
+        "opentelemetry-instrumentation-genai-anthropic",
+        "anthropic",
+        "anthropic",
+        "opentelemetry.instrumentation.genai.anthropic:AnthropicInstrumentor",
+    ),
+    "genai-openai-agents": _otel(
+        "opentelemetry-instrumentation-genai-openai-agents",
+        "openai-agents",
+        "openai_agents",
+        "opentelemetry.instrumentation.genai.openai_agents:OpenAIAgentsInstrumentor",
+    ),
+    "google-genai": _otel(
+        "opentelemetry-instrumentation-google-genai",
+        "google-genai < 3",  # all that the instrumentation takes
+        "gemini",
+        "opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor",
+    ),
+    "botocore": _otel(
+        "opentelemetry-instrumentation-botocore",
+        "boto3",
+        "bedrock",
+        "opentelemetry.instrumentation.botocore:BotocoreInstrumentor",
+        CONTENT,
+    ),
+    "traceloop-openai": _otel(
+        "opentelemetry-instrumentation-openai",
+        "openai",
+        "openai",
+        "opentelemetry.instrumentation.openai:OpenAIInstrumentor",
+        CONTENT,
+    ),
+    "traceloop-anthropic": _otel(
+        "opentelemetry-instrumentation-anthropic",
+        "anthropic",
+        "anthropic",
+        "opentelemetry.instrumentation.anthropic:AnthropicInstrumentor",
+        CONTENT,
+    ),
+    "traceloop-bedrock": _otel(
+        "opentelemetry-instrumentation-bedrock",
+        "boto3",
+        "bedrock",
+        "opentelemetry.instrumentation.bedrock:BedrockInstrumentor",
+        CONTENT,
+    ),
+    "traceloop-vertexai": _otel(
+        "opentelemetry-instrumentation-vertexai",
+        "google-cloud-aiplatform",
+        "vertexai",
+        "opentelemetry.instrumentation.vertexai:VertexAIInstrumentor",
+        CONTENT,
+    ),
+    "openinference-openai": _otel(
+        "openinference-instrumentation-openai",
+        "openai",
+        "openai",
+        "openinference.instrumentation.openai:OpenAIInstrumentor",
+    ),
+    "openinference-anthropic": _otel(
+        "openinference-instrumentation-anthropic",
+        "anthropic",
+        "anthropic",
+        "openinference.instrumentation.anthropic:AnthropicInstrumentor",
+    ),
+    "openinference-langchain": _otel(
+        "openinference-instrumentation-langchain",
+        "langchain-openai",
+        "langchain",
+        "openinference.instrumentation.langchain:LangChainInstrumentor",
+    ),
+    "pydantic-ai": Source(("pydantic-ai-slim[openai]", "opentelemetry-sdk"), "pydantic_ai"),
+    "logfire": Source(("logfire", "openai", "anthropic"), "logfire"),
+    "openfeature": Source(("openfeature-hooks-opentelemetry", "openfeature-sdk", "opentelemetry-sdk"), "openfeature"),
+}
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The installed versions of the packages and of everything of OpenTelemetry."""
+    wanted = {re.split(r"[\[ <=]", package)[0] for package in packages}
+    found = {
+        distribution.metadata["Name"]: distribution.version
+        for distribution in distributions()
+        if distribution.metadata["Name"] in wanted or distribution.metadata["Name"].startswith("opentelemetry-s")
+    }
+    return dict(sorted(found.items()))
+
+
+def any_value(value: Any) -> dict[str, Any]:
+    """A value as OTLP/JSON has it: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding."""
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, (list, tuple)):
+        return {"arrayValue": {"values": [any_value(item) for item in value]}}
+    if isinstance(value, dict):
+        return {"kvlistValue": {"values": key_values(value)}}
+    if value is None:
+        return {}
+    return {"stringValue": _without_places(str(value))}
+
+
+def _without_places(text: str) -> str:
+    """Stack traces name the files of whoever records; here they are those of an application like any other."""
+    return text.replace(sys.prefix, "/srv/app/.venv").replace(sys.base_prefix, "/usr").replace(str(ROOT), "/srv/app")
+
+
+def key_values(attributes: Any) -> list[dict[str, Any]]:
+    """Attributes as OTLP/JSON has them."""
+    return [{"key": key, "value": any_value(value)} for key, value in (attributes or {}).items()]
+
+
+def otlp_span(span: Any) -> dict[str, Any]:
+    """A finished span as OTLP/JSON has it."""
+    document = {
+        "traceId": f"{span.context.trace_id:032x}",
+        "spanId": f"{span.context.span_id:016x}",
+        "parentSpanId": f"{span.parent.span_id:016x}" if span.parent else "",
+        "name": span.name,
+        "kind": span.kind.value + 1,
+        "startTimeUnixNano": str(span.start_time),
+        "endTimeUnixNano": str(span.end_time),
+        "attributes": key_values(span.attributes),
+        "status": {"code": span.status.status_code.value, "message": span.status.description or ""},
+    }
+    if span.events:
+        document["events"] = [
+            {"timeUnixNano": str(event.timestamp), "name": event.name, "attributes": key_values(event.attributes)}
+            for event in span.events
+        ]
+    return document
+
+
+def otlp_document(spans: Sequence[Any]) -> dict[str, Any]:
+    """Spans of one process, in the order in which they ended."""
+    scopes: list[dict[str, Any]] = []
+    for span in spans:
+        scope = {"name": span.instrumentation_scope.name, "version": span.instrumentation_scope.version or ""}
+        if not scopes or scopes[-1]["scope"] != scope:
+            scopes.append({"scope": scope, "spans": []})
+        scopes[-1]["spans"].append(otlp_span(span))
+    resource = {"attributes": key_values(spans[0].resource.attributes)} if spans else {}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": scopes}]}
+
+
+def record_here(name: str) -> dict[str, Any]:
+    """Makes the calls of a source in this process, which is the source's own environment."""
+    import recorded_calls
+    from fake_providers import FakeProviders
+    from loopback_only import refuse_egress
+
+    refuse_egress()
+    source = SOURCES[name]
+    with FakeProviders() as url:
+        spans = recorded_calls.record(source.calls, source.instrument, url)
+    if not spans:
+        raise SystemExit(
+            f"{name}: its instrumentation wrote no span; are the versions of its packages made for each other?"
+        )
+    return {
+        "recorded_from": source.packages[0].partition("[")[0],
+        "versions": versions(source.packages),
+        "variables": source.variables,
+        **otlp_document(spans),
+    }
+
+
+def main() -> int:
+    """Records the sources that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help=", ".join(SOURCES))
+    parser.add_argument("--list", action="store_true", help="print the names and packages")
+    parser.add_argument("--here", action="store_true", help="in this interpreter's environment; for one source")
+    options = parser.parse_args()
+    unknown = set(options.sources) - set(SOURCES)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there is {', '.join(SOURCES)}")
+    if options.list:
+        for name, source in SOURCES.items():
+            print(f"{name}: {' '.join(source.packages)}")
+        return 0
+    if options.here:
+        (name,) = options.sources
+        document = record_here(name)
+        RECORDED.mkdir(parents=True, exist_ok=True)
+        (RECORDED / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        return 0
+    failed = []
+    for name in options.sources or SOURCES:
+        environment = Environment(f"record-{name}", list(SOURCES[name].packages))
+        environment.ready()
+        command = [str(environment.python), __file__, "--here", name]
+        variables = {**clean_environ(), **SOURCES[name].variables}
+        finished = subprocess.run(command, env=variables, cwd=ROOT, check=False)
+        print(f"{name}: {'recorded' if finished.returncode == 0 else 'failed'}", flush=True)
+        if finished.returncode:
+            failed.append(name)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What ties an event to its span, its trace, its user and its session, by the names every system knows.
+
+The same ids stand on the span in the trace backend and on the event, and they are computed from nothing but the span:
+converting a span again gives the same event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid5
+
+from genops_otel_posthog import semconv
+from genops_otel_posthog.attribution import Attribution
+
+if TYPE_CHECKING:
+    from genops_otel_posthog.export.rules.view import SpanView
+
+# PostHog's own endpoint for spans makes anonymous ids in this namespace
+# (https://github.com/PostHog/posthog, rust/capture/src/otel/identity.rs); with the same one a trace that reaches
+# PostHog both ways has one anonymous person.
+_ANONYMOUS: Final = UUID("392e81d5-3d13-4a6f-b541-bdbf6c865e56")
+
+#: Attributes that name the person, in the order they are asked.
+DISTINCT_ID_SOURCES: Final = (
+    "posthog.distinct_id",
+    "ai.telemetry.metadata.posthog_distinct_id",
+    semconv.GENOPS_USER_ID,
+    "user.id",
+    "enduser.id",
+)
+
+#: Attributes that name the session in which a person acts, in the order they are asked.
+SESSION_SOURCES: Final = ("posthog.session_id", "session.id", semconv.GENOPS_SESSION_ID)
+
+#: PostHog processes no person for these ids (https://github.com/PostHog/posthog, rust/capture/src/v1/analytics).
+NOBODYS_IDS: Final = frozenset(
+    {
+        "",
+        "0",
+        "00000000-0000-0000-0000-000000000000",
+        "[object object]",
+        "anonymous",
+        "anonymous-user",
+        "backend",
+        "distinct_id",
+        "distinctid",
+        "email",
+        "false",
+        "guest",
+        "id",
+        "nan",
+        "none",
+        "not_authenticated",
+        "null",
+        "system",
+        "true",
+        "undefined",
+        "user",
+    }
+)
+MAX_DISTINCT_ID_BYTES: Final = 200
+
+
+def event_uuid(trace_id: int, span_id: int, rule: str) -> str:
+    """The uuid of the event that a rule makes of a span: version 8 (RFC 9562), the same whenever it is made."""
+    data = trace_id.to_bytes(16, "big") + span_id.to_bytes(8, "big") + rule.encode("utf-8", "replace")
+    digest = blake2b(data, digest_size=16).digest()
+    number = int.from_bytes(digest, "big") & ~(0xF << 76 | 0x3 << 62) | 8 << 76 | 2 << 62
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def usable_distinct_id(value: object) -> str | None:
+    """A distinct id as PostHog keeps it, ``None`` for what names nobody.
+
+    What is longer than PostHog takes ends in a digest, so that two long ids stay two.
+    """
+    if value is None or isinstance(value, (bool, float)):
+        return None
+    text = str(value).strip().replace("\x00", "\ufffd")
+    if text.lower() in NOBODYS_IDS:
+        return None
+    data = text.encode("utf-8", "replace")
+    if len(data) <= MAX_DISTINCT_ID_BYTES:
+        return data.decode()
+    digest = blake2b(data, digest_size=16).hexdigest()
+    return f"{data[: MAX_DISTINCT_ID_BYTES - 33].decode('utf-8', 'ignore')}~{digest}"
+
+
+def anonymous_id(trace_id: str, session: str | None = None) -> str:
+    """The id of a person who is not known: one for a session, else one for a trace."""
+    return str(uuid5(_ANONYMOUS, f"session:{session}" if session else f"trace:{trace_id}"))
+
+
+def posthog_session_id(value: object) -> str | None:
+    """A session id that PostHog takes: a UUID of version 7, ``None`` for any other.
+
+    PostHog leaves every other out of its sessions (https://posthog.com/docs/data/sessions), so it is better not given.
+    """
+    if not isinstance(value, str) or len(value) != 36 or value[14] != "7":
+        return None
+    try:
+        found = UUID(value)
+    except ValueError:
+        return None
+    return str(found) if found.version == 7 else None
+
+
+class Correlation:
+    """Reads owner, person, session and ids off spans.
+
+    Args:
+        defaults: The owner where neither the span nor its resource names one.
+        trace_url: Template of the link to a trace, with ``{trace_id}`` and ``{span_id}``; ``None`` for no link.
+    """
+
+    def __init__(self, defaults: Attribution, trace_url: str | None = None) -> None:
+        self._defaults = defaults
+        self._trace_url = trace_url
+        self._of_resources: dict[int, tuple[Mapping[str, Any], Attribution]] = {}
+
+    def owner(self, span: SpanView) -> Attribution:
+        """Whose span it is."""
+        own = Attribution.from_attributes(span.attributes) if _names_an_owner(span.attributes) else None
+        base = self._of_resource(span.resource)
+        return base if own is None else own.over(base)
+
+    def _of_resource(self, resource: Mapping[str, Any]) -> Attribution:
+        # A process has one resource, so its identity is the key; holding it keeps the identity from being used again.
+        known = self._of_resources.get(id(resource))
+        if known is not None and known[0] is resource:
+            return known[1]
+        owner = Attribution.from_resource(resource).over(self._defaults)
+        if len(self._of_resources) >= 64:
+            self._of_resources = {}
+        self._of_resources[id(resource)] = (resource, owner)
+        return owner
+
+    def properties(self, span: SpanView, owner: Attribution) -> dict[str, Any]:
+        """The properties that every event of a span has."""
+        properties: dict[str, Any] = {
+            semconv.PROPERTY_DOLLAR_TRACE_ID: span.trace_id,
+            semconv.PROPERTY_DOLLAR_SPAN_ID: span.span_id,
+            semconv.PROPERTY_TRACE_ID: span.trace_id,
+            **owner.event_properties(),
+        }
+        if semconv.PROPERTY_USER_ID not in properties:
+            user = span.first("user.id", "enduser.id")
+            if user is not None:
+                properties[semconv.PROPERTY_USER_ID] = user
+        session = next(filter(None, map(posthog_session_id, map(span.attributes.get, SESSION_SOURCES))), None)
+        if session is not None:
+            properties["$session_id"] = session
+        if self._trace_url is not None:
+            link = self._trace_url.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
+            properties["trace_url"] = link
+        return properties
+
+    def groups(self, properties: Mapping[str, Any]) -> dict[str, str]:
+        """The PostHog groups of an event: its workspace and its organisation."""
+        names = (("workspace", semconv.PROPERTY_WORKSPACE_ID), ("organization", semconv.PROPERTY_ORGANIZATION_ID))
+        return {group: str(properties[name]) for group, name in names if properties.get(name)}
+
+
+def _names_an_owner(attributes: Mapping[str, Any]) -> bool:
+    return any(name.startswith("genops.") for name in attributes)

@@ -1,0 +1,101 @@
+"""What may leave: which events, which of their properties, whether the content of prompts and answers.
+
+Applied when an event is made, before anything is written to disk or sent. Content is off unless it is switched on;
+properties whose name says that they are secrets are left out unless the list is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from typing import Any, Final
+
+from genops_otel_posthog.errors import GenOpsValidationError
+from genops_otel_posthog.export.event import Event
+
+#: Names of properties that are left out unless ``deny_properties`` is given.
+SECRET_NAMES: Final = (
+    "*api_key*",
+    "*apikey*",
+    "*api-key*",
+    "*password*",
+    "*passwd*",
+    "*secret*",
+    "*authorization*",
+    "*cookie*",
+    "*access_token*",
+    "*refresh_token*",
+    "*private_key*",
+)
+
+# Without them an anonymous event would create a person, and would be billed as one; the other keeps the exporter's
+# own address from being taken for the person's place.
+_KEPT: Final = frozenset({"$process_person_profile", "$geoip_disable"})
+
+Redact = Callable[[Event], "Event | None"]
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What may leave. Patterns are as in file names (``*``, ``?``) and do not care for upper and lower case.
+
+    Attributes:
+        content: Whether prompts, answers, and the inputs and outputs of tools become properties.
+        allow_events: Names of the events that may be made; empty for all.
+        deny_events: Names of the events that are not made.
+        allow_properties: Properties that may leave, beside those of PostHog's own (``$…``) and of this package
+            (``genops_…``); empty for all.
+        deny_properties: Properties that do not leave, whoever made them.
+        redact: Sees every event last and returns it, a changed one, or ``None`` to drop it. An error in it drops the
+            event: better none than one that should have been changed.
+    """
+
+    content: bool = False
+    allow_events: Iterable[str] = ()
+    deny_events: Iterable[str] = ()
+    allow_properties: Iterable[str] = ()
+    deny_properties: Iterable[str] = SECRET_NAMES
+    redact: Redact | None = None
+    _tests: dict[str, re.Pattern[str] | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("allow_events", "deny_events", "allow_properties", "deny_properties"):
+            given = getattr(self, name)
+            patterns = (given,) if isinstance(given, str) else tuple(given)
+            for pattern in patterns:
+                if not isinstance(pattern, str):
+                    raise GenOpsValidationError(f"{name}: {pattern!r} is not a text")
+            object.__setattr__(self, name, patterns)
+            self._tests[name] = _any_of(patterns)
+        if self.redact is not None and not callable(self.redact):
+            raise GenOpsValidationError(f"redact: {self.redact!r} is not a function of an event")
+
+    def admits(self, event: str) -> bool:
+        """Whether an event of this name may be made."""
+        allow, deny = self._tests["allow_events"], self._tests["deny_events"]
+        if deny is not None and deny.match(event.lower()):
+            return False
+        return allow is None or allow.match(event.lower()) is not None
+
+    def properties(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The properties that may leave."""
+        allow, deny = self._tests["allow_properties"], self._tests["deny_properties"]
+        if allow is None and deny is None:
+            return dict(given)
+        return {name: value for name, value in given.items() if _leaves(name, allow, deny)}
+
+
+def _leaves(name: str, allow: re.Pattern[str] | None, deny: re.Pattern[str] | None) -> bool:
+    if name in _KEPT:
+        return True
+    lower = name.lower()
+    if deny is not None and deny.match(lower):
+        return False
+    return allow is None or lower.startswith(("$", "genops_")) or allow.match(lower) is not None
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    made = [translate(pattern.lower()) for pattern in patterns]
+    return re.compile("|".join(made)) if made else None

@@ -1,0 +1,269 @@
+"""OpenTelemetry's own conventions for generative AI, today's names and the earlier ones, and what frameworks add.
+
+https://github.com/open-telemetry/semantic-conventions-genai. Written by OpenTelemetry's instrumentations, by those of
+Traceloop since 0.5, by Pydantic AI, Logfire and the Anthropic SDK itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from genops_otel_posthog.export.rules.ai import call as steps
+from genops_otel_posthog.export.rules.ai.call import AiCall, count, number, parsed, parsed_mapping, words
+from genops_otel_posthog.export.rules.ai.indexed import indexed
+
+if TYPE_CHECKING:
+    from genops_otel_posthog.export.rules.view import SpanView
+
+#: Attributes of which one at least stands on every span of this dialect.
+MARKERS: Final = ("gen_ai.operation.name", "gen_ai.system", "gen_ai.provider.name", "gen_ai.request.model")
+
+_STEPS: Final = {
+    "chat": steps.GENERATION,
+    "completion": steps.GENERATION,
+    "generate_content": steps.GENERATION,
+    "text_completion": steps.GENERATION,
+    "embedding": steps.EMBEDDING,
+    "embeddings": steps.EMBEDDING,
+    "create_agent": steps.AGENT_CREATION,
+    "execute_tool": steps.TOOL,
+    "invoke_agent": steps.AGENT,
+    "invoke_workflow": steps.WORKFLOW,
+    "retrieval": steps.RETRIEVAL,
+}
+_PARAMETERS: Final = (
+    ("gen_ai.request.temperature", "temperature"),
+    ("gen_ai.request.max_tokens", "max_tokens"),
+    ("gen_ai.request.top_p", "top_p"),
+    ("gen_ai.request.top_k", "top_k"),
+    ("gen_ai.request.seed", "seed"),
+    ("gen_ai.request.frequency_penalty", "frequency_penalty"),
+    ("gen_ai.request.presence_penalty", "presence_penalty"),
+    ("gen_ai.request.stop_sequences", "stop"),
+    ("gen_ai.request.choice.count", "n"),
+    ("gen_ai.request.reasoning.level", "reasoning_effort"),
+    ("gen_ai.openai.request.service_tier", "service_tier"),
+    ("openai.request.service_tier", "service_tier"),
+)
+
+# The conventions want cached tokens counted among the input tokens. Amazon Bedrock counts them apart, and these hand
+# on its figures as they come; recorded spans of both lie in tests/export/recorded.
+_COUNT_CACHE_APART: Final = ("opentelemetry.instrumentation.botocore", "opentelemetry.instrumentation.bedrock")
+
+_MESSAGE_EVENTS: Final = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+
+
+def read(span: SpanView, content: bool) -> AiCall | None:
+    """What the span says, ``None`` when it says nothing of an AI call."""
+    found = span.attributes
+    operation = found.get("gen_ai.operation.name")
+    step = _STEPS.get(operation, steps.OTHER) if isinstance(operation, str) else _step_without_operation(found)
+    ai = AiCall(step, "semconv")
+    ai.provider = words(span.first("gen_ai.provider.name", "gen_ai.system"))
+    ai.model = words(span.first("gen_ai.response.model", "gen_ai.request.model", "model_name"))
+    ai.response_id = words(found.get("gen_ai.response.id"))
+    ai.session_id = span.first("anthropic.session.id", "gen_ai.conversation.id")
+    _read_tokens(ai, span)
+    ai.cost = number(span.first("gen_ai.usage.cost.amount", "operation.cost", "gen_ai.usage.cost"))
+    ai.first_token_seconds = number(
+        span.first("gen_ai.response.time_to_first_chunk", "gen_ai.response.time_to_first_token")
+    )
+    ai.stop_reason = _stop_reason(span)
+    streamed = span.first("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
+    ai.streamed = streamed if isinstance(streamed, bool) else None
+    ai.base_url = words(found.get("gen_ai.openai.api_base")) or _server(found)
+    ai.request_url = words(found.get("url.full"))
+    ai.parameters = {name: found[key] for key, name in _PARAMETERS if found.get(key) is not None}
+    ai.tool_name = words(found.get("gen_ai.tool.name"))
+    ai.tool_type = words(found.get("gen_ai.tool.type"))
+    ai.agent_id = words(found.get("gen_ai.agent.id"))
+    ai.agent_name = words(span.first("gen_ai.agent.name", "agent_name"))
+    ai.data_source = words(span.first("gen_ai.data_source.id", "gen_ai.data_source.name"))
+    ai.name = _name(ai, span)
+    _read_logfire(ai, span)
+    if step == steps.RETRIEVAL:
+        documents = parsed(found.get("gen_ai.retrieval.documents"))
+        ai.documents = len(documents) if isinstance(documents, (list, tuple)) else None
+    if content:
+        _read_content(ai, span)
+    return ai
+
+
+def _step_without_operation(found: Mapping[str, Any]) -> str:
+    # Before the operation had a name of its own, a model and its usage were all there was.
+    if any(found.get(name) is not None for name in ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")):
+        return steps.GENERATION
+    return steps.OTHER
+
+
+def _read_tokens(ai: AiCall, span: SpanView) -> None:
+    raw = parsed_mapping(span.attributes.get("gen_ai.usage.raw"))
+    inputs = _inner(raw, "prompt_tokens_details", "input_tokens_details")
+    outputs = _inner(raw, "completion_tokens_details", "output_tokens_details")
+    written = _inner(raw, "cache_creation")
+    ai.input_tokens = count(span.first("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"))
+    ai.output_tokens = count(span.first("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"))
+    ai.cache_read_tokens = _first_count(
+        span.first(
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.details.cache_read_tokens",
+        ),
+        raw.get("cache_read_input_tokens"),
+        inputs.get("cached_tokens"),
+    )
+    ai.cache_write_tokens = _first_count(
+        span.first(
+            "gen_ai.usage.cache_write.input_tokens",
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.details.cache_write_tokens",
+        ),
+        raw.get("cache_creation_input_tokens"),
+    )
+    prefix = "anthropic.usage.cache_creation.ephemeral"
+    five, hour = (
+        _first_count(span.attributes.get(f"{prefix}_{ttl}_input_tokens"), written.get(f"ephemeral_{ttl}_input_tokens"))
+        for ttl in ("5m", "1h")
+    )
+    # PostHog bills the two instead of the total, so they count only where they add up to it.
+    if (five is not None or hour is not None) and (five or 0) + (hour or 0) == (ai.cache_write_tokens or 0):
+        ai.cache_write_5m_tokens, ai.cache_write_1h_tokens = five or 0, hour or 0
+    ai.reasoning_tokens = _first_count(
+        span.first(
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.details.reasoning_tokens",
+        ),
+        outputs.get("reasoning_tokens"),
+    )
+    cached = (ai.cache_read_tokens or 0) + (ai.cache_write_tokens or 0)
+    apart = span.scope.startswith(_COUNT_CACHE_APART)
+    ai.input_excludes_cache = bool(cached) and (apart or (ai.input_tokens or 0) < cached)
+
+
+def _first_count(*values: object) -> int | None:
+    return next((found for found in map(count, values) if found is not None), None)
+
+
+def _inner(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    return next((value for name in names if isinstance(value := raw.get(name), Mapping)), {})
+
+
+def _stop_reason(span: SpanView) -> str | None:
+    reasons = parsed(span.attributes.get("gen_ai.response.finish_reasons"))
+    if isinstance(reasons, (list, tuple)) and reasons:
+        return words(reasons[0])
+    return words(reasons) or words(
+        span.first("anthropic.message.stop_reason", "llm.response.stop_reason", "llm.response.finish_reason")
+    )
+
+
+def _server(found: Mapping[str, Any]) -> str | None:
+    address, port = words(found.get("server.address")), found.get("server.port")
+    if address is None or port in (None, 443, 80):
+        return address
+    return f"{address}:{port}"
+
+
+def _name(ai: AiCall, span: SpanView) -> str:
+    if ai.step == steps.TOOL and ai.tool_name:
+        return ai.tool_name
+    if ai.step in (steps.AGENT, steps.AGENT_CREATION) and ai.agent_name:
+        return ai.agent_name
+    workflow = words(span.attributes.get("gen_ai.workflow.name"))
+    if ai.step == steps.WORKFLOW and workflow:
+        return workflow
+    return words(span.attributes.get("logfire.msg")) or span.name
+
+
+def _read_logfire(ai: AiCall, span: SpanView) -> None:
+    """Logfire tells a streamed call twice: the request in one span, the answer in a second one without length."""
+    kind = span.attributes.get("logfire.span_type")
+    if kind == "log":
+        ai.seconds = number(span.attributes.get("duration"))
+        ai.streamed = True
+        ai.answer_alone = True
+    elif ai.step == steps.GENERATION and span.scope.startswith("logfire"):
+        ai.answer_follows = ai.input_tokens is None and ai.response_id is None and not span.is_error
+
+
+def _read_content(ai: AiCall, span: SpanView) -> None:
+    found = span.attributes
+    if ai.step in (steps.GENERATION, steps.EMBEDDING):
+        messages = parsed(found.get("gen_ai.input.messages"))
+        answers = parsed(found.get("gen_ai.output.messages"))
+        if messages is None and answers is None:
+            messages, answers = flattened_messages(found)
+        if messages is None and answers is None:
+            messages, answers = _from_events(span)
+        ai.input = _with_instructions(messages, parsed(found.get("gen_ai.system_instructions")))
+        ai.output = answers
+        ai.tools = parsed(found.get("gen_ai.tool.definitions"))
+        return
+    ai.input_state = parsed(
+        span.first(
+            "gen_ai.tool.call.arguments", "tool_arguments", "gen_ai.input.messages", "gen_ai.retrieval.query.text"
+        )
+    )
+    ai.output_state = parsed(
+        span.first("gen_ai.tool.call.result", "tool_response", "gen_ai.output.messages", "final_result")
+    )
+    if ai.input_state is None:
+        every = parsed(found.get("pydantic_ai.all_messages"))
+        if isinstance(every, list):
+            ai.input_state = next(
+                (item for item in every if isinstance(item, dict) and item.get("role") == "user"), None
+            )
+
+
+def _with_instructions(messages: Any, instructions: Any) -> Any:
+    if not instructions:
+        return messages
+    if isinstance(instructions, list):
+        texts = [part.get("content") for part in instructions if isinstance(part, Mapping)]
+        instructions = "\n\n".join(text for text in texts if isinstance(text, str) and text)
+    if not isinstance(messages, (list, tuple)):
+        messages = [] if messages is None else [messages]
+    first = messages[0] if messages else None
+    if not instructions or (isinstance(first, Mapping) and first.get("role") == "system"):
+        return list(messages)
+    return [{"role": "system", "content": instructions}, *messages]
+
+
+def flattened_messages(found: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Messages in and out as Traceloop wrote them before 0.5, ``None`` for what is not there."""
+    prompts = indexed(found, "gen_ai.prompt.", ("tool_calls",)) or indexed(found, "llm.prompts.", ("tool_calls",))
+    answers = indexed(found, "gen_ai.completion.", ("tool_calls",)) or indexed(
+        found, "llm.completions.", ("tool_calls",)
+    )
+    return prompts or None, answers or None
+
+
+def _from_events(span: SpanView) -> tuple[Any, Any]:
+    """As the conventions had it before 1.37: one span event per message, or Logfire's list of them in one attribute."""
+    listed = parsed(span.attributes.get("events"))
+    entries: list[tuple[object, Mapping[str, Any]]] = []
+    if isinstance(listed, list):
+        entries = [(item.get("event.name"), item) for item in listed if isinstance(item, Mapping)]
+    entries += [(event.name, event.attributes or {}) for event in span.events]
+    messages: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
+    for name, entry in entries:
+        if isinstance(name, str) and name in _MESSAGE_EVENTS:
+            kept = {key: parsed(entry[key]) for key in ("content", "tool_calls", "id") if key in entry}
+            messages.append({"role": entry.get("role") or _MESSAGE_EVENTS[name], **kept})
+        elif name == "gen_ai.choice":
+            message = parsed(entry.get("message"))
+            answers.append(dict(message) if isinstance(message, Mapping) else {"role": "assistant", "content": message})
+        elif name in ("gen_ai.content.prompt", "gen_ai.content.completion"):
+            kind = "prompt" if name.endswith("prompt") else "completion"
+            told = parsed(entry.get(f"gen_ai.{kind}"))
+            (messages if kind == "prompt" else answers).extend(told if isinstance(told, list) else [{"content": told}])
+    return messages or None, answers or None

@@ -1,0 +1,198 @@
+"""Anything that may hang on a span, as plain JSON of bounded size.
+
+Instrumentations put what they find on spans: megabytes of prompts, bytes, NaN, objects that contain themselves. An
+event must be JSON that PostHog takes (at most 1 MB, no NUL, valid Unicode), so values are repaired or cut here, in one
+walk, and what was cut is named in the event.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+MAX_EVENT_BYTES = 900_000
+"""Most bytes of an event's properties: what PostHog's own endpoint for spans takes for one event."""
+
+MAX_VALUE_BYTES = 256_000
+"""Most bytes of one text."""
+
+MAX_PROPERTIES = 500
+"""Most properties of one event."""
+
+MAX_DEPTH = 12
+"""Deepest nesting of lists and mappings; cycles end here too."""
+
+MAX_ITEMS = 2_000
+"""Most items of one list or mapping inside a property."""
+
+_EXACT_INTEGERS = 2**63
+_PLAIN_TEXT_LENGTH = 1_000
+_ELLIPSIS = "…"
+
+
+class Plain:
+    """One event's values on their way to JSON, with what is left of its size.
+
+    Args:
+        limit: Most bytes of all values together.
+    """
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self.left = limit
+        self.cut = False
+
+    def properties(self, given: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The properties as plain JSON.
+
+        Args:
+            given: Names and values, the important ones first: what does not fit is left out from the end on.
+
+        Returns:
+            The properties, and the names of those that were cut or left out.
+        """
+        result: dict[str, Any] = {}
+        shortened: list[str] = []
+        for name, value in given.items():
+            kind = type(value)
+            if kind is str and len(value) <= _PLAIN_TEXT_LENGTH and value.isascii() and "\x00" not in value:
+                self.left -= len(value) + len(name) + 6
+                plain: Any = value
+            elif kind is int or kind is bool or value is None:
+                self.left -= len(name) + 16
+                plain = value if kind is not int or -_EXACT_INTEGERS <= value < _EXACT_INTEGERS else str(value)
+            else:
+                self.left -= len(name) + 6
+                self.cut = False
+                plain = self.value(value)
+                if self.cut:
+                    shortened.append(str(name))
+            if self.left < 0 or len(result) >= MAX_PROPERTIES:
+                shortened.extend(text(key) for key in list(given)[len(result) :][:50] if text(key) not in shortened)
+                break
+            result[name if type(name) is str and name.isascii() else text(name)] = plain
+        return result, shortened
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """A value as plain JSON: ``None`` for what JSON cannot say (NaN, infinity)."""
+        if value is None or isinstance(value, bool):
+            self.left -= 5
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Enum):
+            return self.value(value.value, depth + 1)
+        if isinstance(value, int):
+            self.left -= 20
+            return int(value) if -_EXACT_INTEGERS <= value < _EXACT_INTEGERS else self._text(_digits(value))
+        if isinstance(value, (float, Decimal)):
+            self.left -= 24
+            number = float(value)
+            return number if math.isfinite(number) else None
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._text(_text_of_bytes(bytes(value)))
+        if isinstance(value, date):
+            return self._text(value.isoformat())
+        if isinstance(value, UUID):
+            return self._text(str(value))
+        if isinstance(value, (Mapping, Sequence, AbstractSet)):
+            return self._container(value, depth)
+        return self._text(_spoken(value))
+
+    def _container(self, value: Mapping[Any, Any] | Sequence[Any] | AbstractSet[Any], depth: int) -> Any:
+        self.left -= 2
+        if depth >= MAX_DEPTH:
+            self.cut = True
+            return _ELLIPSIS
+        if isinstance(value, Mapping):
+            mapping: dict[str, Any] = {}
+            for number, (key, item) in enumerate(value.items()):
+                if number >= MAX_ITEMS or self.left <= 0:
+                    self.cut = True
+                    break
+                name = text(key)[:_PLAIN_TEXT_LENGTH]
+                self.left -= len(name) + 6
+                mapping[name] = self.value(item, depth + 1)
+            return mapping
+        items: list[Any] = []
+        for number, item in enumerate(value):
+            if number >= MAX_ITEMS or self.left <= 0:
+                self.cut = True
+                break
+            self.left -= 2
+            items.append(self.value(item, depth + 1))
+        return items
+
+    def _text(self, value: str) -> str:
+        result = text(value[: MAX_VALUE_BYTES + 1])
+        size = _size(result)
+        room = min(MAX_VALUE_BYTES, max(self.left - 8, 0))
+        if size > room:
+            self.cut = True
+            result = _fitting(result, room)
+            size = _size(result)
+        self.left -= size + 3
+        return result
+
+
+def text(value: object) -> str:
+    """A value's text as PostHog can hold it: halves of surrogate pairs and NUL become U+FFFD."""
+    result = str.__str__(value) if isinstance(value, str) else _spoken(value)
+    if result.isascii():
+        return result.replace("\x00", "\ufffd") if "\x00" in result else result
+    try:
+        result.encode()
+    except UnicodeEncodeError:
+        result = result.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return result.replace("\x00", "\ufffd")
+
+
+def _spoken(value: object) -> str:
+    try:
+        return str.__str__(str(value)[:MAX_VALUE_BYTES])
+    except Exception as error:  # a __str__ that fails must not take the event with it
+        return f"<{type(value).__name__} without text: {type(error).__name__}>"
+
+
+def _digits(value: int) -> str:
+    try:
+        return str(int(value))
+    except ValueError:  # Python refuses to write out integers of more than 4,300 digits
+        return hex(value)
+
+
+def _text_of_bytes(value: bytes) -> str:
+    value = value[:MAX_VALUE_BYTES]
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode("ascii")
+
+
+def _size(value: str) -> int:
+    """Bytes of a text in JSON."""
+    if len(value) <= _PLAIN_TEXT_LENGTH and value.isascii():
+        return len(value)
+    escaped = value.count('"') + value.count("\\") + value.count("\n") + value.count("\r") + value.count("\t")
+    size = len(value.encode()) + escaped
+    if not value.isprintable():
+        size += 5 * sum(1 for character in value if character < " " and character not in "\n\r\t")
+    return size
+
+
+def _fitting(value: str, room: int) -> str:
+    """The beginning of a text that has at most ``room`` bytes in JSON."""
+    length = len(value)
+    while length:
+        cut = value[:length]
+        size = _size(cut)
+        if size + len(_ELLIPSIS.encode()) <= room:
+            return cut + _ELLIPSIS
+        length = min(length - 1, int(length * max(room - 4, 0) / size))
+    return ""

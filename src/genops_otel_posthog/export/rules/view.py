@@ -1,0 +1,189 @@
+"""A span as rules see it: the few facts they ask for, by the same names whatever wrote the span.
+
+The SDK's ``ReadableSpan`` is read by its attributes alone, so that neither this room nor a test needs the SDK.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import Event as SpanEvent
+    from opentelemetry.sdk.trace import ReadableSpan
+
+_NOTHING: Mapping[str, Any] = {}
+_NANO = 1_000_000_000
+
+
+class InvalidSpan(Exception):
+    """The span lacks what an event is made of: its ids or its times."""
+
+
+class SpanView:
+    """One finished span.
+
+    Attributes:
+        span: The span itself.
+        attributes: Its attributes.
+        resource: Its resource's attributes.
+        name: Its name.
+        kind: ``internal``, ``server``, ``client``, ``producer`` or ``consumer``.
+        status: ``unset``, ``ok`` or ``error``.
+        status_message: What the status says beside.
+        scope: Name of the instrumentation scope.
+        scope_version: Its version.
+        trace_number: The trace id as a number.
+        span_number: The span id as a number.
+        trace_id: The trace id, 32 hex digits.
+        span_id: The span id, 16 hex digits.
+        parent_id: The parent's span id, ``None`` for a root.
+        start: Nanoseconds since 1970-01-01 UTC.
+        end: The same.
+        events: Its span events.
+
+    Raises:
+        InvalidSpan: It has no valid ids, or no times.
+    """
+
+    __slots__ = (
+        "attributes",
+        "end",
+        "events",
+        "kind",
+        "name",
+        "parent_id",
+        "resource",
+        "scope",
+        "scope_version",
+        "span",
+        "span_id",
+        "span_number",
+        "start",
+        "status",
+        "status_message",
+        "trace_id",
+        "trace_number",
+    )
+
+    def __init__(self, span: ReadableSpan) -> None:
+        context = span.get_span_context()
+        if context is None or not context.trace_id or not context.span_id:
+            raise InvalidSpan("the span has no valid trace id and span id")
+        if not isinstance(span.start_time, int) or not isinstance(span.end_time, int):
+            raise InvalidSpan("the span has no start or no end")
+        self.span = span
+        self.attributes: Mapping[str, Any] = span.attributes or _NOTHING
+        self.resource: Mapping[str, Any] = getattr(span.resource, "attributes", None) or _NOTHING
+        self.name: str = span.name
+        self.kind: str = span.kind.name.lower()
+        self.status: str = span.status.status_code.name.lower()
+        self.status_message: str = span.status.description or ""
+        scope = span.instrumentation_scope
+        self.scope: str = scope.name if scope is not None else ""
+        self.scope_version: str = (scope.version if scope is not None else None) or ""
+        self.trace_number: int = context.trace_id
+        self.span_number: int = context.span_id
+        self.trace_id = f"{context.trace_id:032x}"
+        self.span_id = f"{context.span_id:016x}"
+        self.parent_id = f"{span.parent.span_id:016x}" if span.parent is not None and span.parent.span_id else None
+        self.start: int = span.start_time
+        self.end: int = span.end_time
+        self.events: Sequence[SpanEvent] = span.events
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status is ERROR."""
+        return self.status == "error"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, never negative."""
+        return max(self.end - self.start, 0) / _NANO
+
+    @property
+    def milliseconds(self) -> float:
+        """The same in milliseconds, to the microsecond."""
+        return round(self.seconds * 1_000, 3)
+
+    def first(self, *names: str) -> Any:
+        """The value of the first attribute of these names that is there and not empty."""
+        attributes = self.attributes
+        for name in names:
+            value = attributes.get(name)
+            if value is not None and value != "":
+                return value
+        return None
+
+    def exception(self) -> Mapping[str, Any] | None:
+        """The attributes of the last exception that was recorded on it."""
+        for event in reversed(self.events):
+            if event.name == "exception":
+                return event.attributes or _NOTHING
+        return None
+
+    def error_message(self) -> str | None:
+        """What went wrong: ``type: message`` of the last exception, else the status message, else ``error.type``."""
+        if not self.is_error:
+            return None
+        exception = self.exception()
+        if exception is not None:
+            parts = (exception.get("exception.type"), exception.get("exception.message"))
+            said = ": ".join(str(part) for part in parts if part)
+            if said:
+                return said
+        return self.status_message or str(self.attributes.get("error.type") or "error")
+
+    def http_status(self) -> int | None:
+        """The HTTP status of the answer, as far as the span says it: in an attribute, or in the text of the error."""
+        found = self.first("http.response.status_code", "http.status_code")
+        if isinstance(found, (int, str)) and str(found).isdigit():
+            return int(found)
+        match = _STATUS_IN_TEXT.search(self.error_message() or "")
+        return int(match[1]) if match else None
+
+
+_STATUS_IN_TEXT = re.compile(r"\b(?:status|error) code:? ([1-5]\d\d)\b", re.IGNORECASE)
+
+#: What a rule can ask for besides attributes, by the name it is asked for.
+FACTS: Mapping[str, Callable[[SpanView], Any]] = {
+    "span.name": lambda span: span.name,
+    "span.kind": lambda span: span.kind,
+    "span.status": lambda span: span.status,
+    "span.duration_ms": lambda span: span.milliseconds,
+    "span.error": SpanView.error_message,
+    "span.start": lambda span: iso_time(span.start),
+    "span.end": lambda span: iso_time(span.end),
+    "scope.name": lambda span: span.scope,
+    "scope.version": lambda span: span.scope_version,
+}
+RESOURCE_PREFIX = "resource."
+
+
+def value_of(span: SpanView, source: str) -> Any:
+    """The value that a rule names: an attribute, one of :data:`FACTS`, or ``resource.`` and a resource's attribute."""
+    value = span.attributes.get(source)
+    if value is not None:
+        return value
+    fact = FACTS.get(source)
+    if fact is not None:
+        return fact(span)
+    if source.startswith(RESOURCE_PREFIX):
+        return span.resource.get(source[len(RESOURCE_PREFIX) :])
+    return None
+
+
+def iso_time(nanoseconds: int) -> str:
+    """A time as PostHog reads it: ISO 8601 in UTC, to the microsecond.
+
+    Raises:
+        InvalidSpan: It lies outside of the years 1 to 9999.
+    """
+    seconds, rest = divmod(nanoseconds, _NANO)
+    try:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, OSError, ValueError) as error:
+        raise InvalidSpan(f"the time {nanoseconds} ns is not a time") from error
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000:06d}Z"
