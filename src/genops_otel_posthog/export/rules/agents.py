@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.export import names
+from genops_otel_posthog.export.names import PREVIEW_LENGTH
 from genops_otel_posthog.export.rules.ai import call as steps
 from genops_otel_posthog.export.rules.ai.call import AiCall, count, number, parsed, words
 from genops_otel_posthog.export.rules.ai.dialects import Reader
@@ -21,9 +22,6 @@ from genops_otel_posthog.export.rules.rule import EventDraft, Skip
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView
-
-PREVIEW_LENGTH: Final = 100
-"""Most characters of a prompt that an event shows."""
 
 _COMMON: Final = (semconv.PROPERTY_USER_ID, semconv.PROPERTY_WORKSPACE_ID, semconv.PROPERTY_ORGANIZATION_ID)
 
@@ -112,7 +110,7 @@ class AgentEvents:
             "error": error,
             "agent_id": ai.agent_id or ai.agent_name,
         }
-        drafts = [_draft("agent_execution", properties)]
+        drafts = [] if found.get(names.AGENT_ERROR_ONLY) is True else [_draft("agent_execution", properties)]
         if span.is_error:
             exception = span.exception() or {}
             problem = {

@@ -16,17 +16,6 @@ from genops_otel_posthog.export.rules.view import iso_time
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView
 
-INTERACTION_TYPES: Final = (
-    "click",
-    "hover",
-    "scroll",
-    "keypress",
-    "navigation",
-    "mode_switch",
-    "component_interaction",
-)
-COGNITIVE_MODES: Final = ("executive", "technical", "creative", "adaptive")
-
 #: Properties of each event, in their order; those that were not given are null.
 PROPERTIES: Final = {
     "interaction": ("session_id", "component", "page", "coordinates", "duration", "metadata", "timestamp"),
