@@ -124,3 +124,15 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture
 def quick() -> Tuning:
     return QUICK
+
+
+@pytest.fixture
+def until() -> Callable[[Outbox, Callable[[], object]], None]:
+    """Waits for something that the threads of an outbox bring about."""
+
+    def until(outbox: Outbox, reached: Callable[[], object]) -> None:
+        changed = outbox._store.changed
+        with changed:
+            assert changed.wait_for(reached, 30), "it never came about"
+
+    return until

@@ -139,6 +139,13 @@ class DeadLetters:
             cursor = connection.executemany("DELETE FROM dead WHERE id = ?", [(number,) for number in ids])
             return cursor.rowcount
 
+    def close(self) -> None:
+        """Forgets what was kept in memory."""
+        with self._lock:
+            if self._in_memory is not None:
+                self._in_memory.close()
+                self._in_memory = None
+
     def _make_room(self, connection: sqlite3.Connection) -> dict[str, int]:
         gone: dict[str, int] = {}
         (size,) = connection.execute("SELECT coalesce(sum(length(body)), 0) FROM dead").fetchone()

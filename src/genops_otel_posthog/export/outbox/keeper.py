@@ -97,6 +97,8 @@ class Keeper:
         except (FileNotFoundError, PermissionError):
             return  # told by whoever wants to write there
         self._expire()
+        with store.lock:
+            store.changed.notify_all()  # there may be room that another process made
 
     def _adopt(self, found: list[Path]) -> None:
         with self._store.lock:

@@ -350,8 +350,8 @@ class Lane:
         if held and self.state != HELD:
             self._failures = 0
             _logger.error(
-                "%s refuses events: %s %s. Nothing is lost: %d events wait in %s and are sent once it takes them again",
-                *(self.name, answer.reason, answer.detail, self.waiting(), self._store.directory),
+                "%s refuses events: %s. Nothing is lost: %d events wait in %s and are sent once it takes them again",
+                *(self.name, _why(answer), self.waiting(), self._store.directory),
             )
         elif not held and self.state == HELD:
             self._failures = 0
@@ -359,8 +359,8 @@ class Lane:
         self._pause(answer)
         if not held and self._failures == _TELL_AFTER:
             _logger.warning(
-                "%s cannot be reached: %s %s. %d events wait in %s and are sent once it can",
-                *(self.name, answer.reason, answer.detail, self.waiting(), self._store.directory),
+                "%s cannot be reached: %s. %d events wait in %s and are sent once it can",
+                *(self.name, _why(answer), self.waiting(), self._store.directory),
             )
         if batch is not None and len(batch) > 1 and answer.reason in _SLOW and self._failures % _SPLIT_AFTER == 0:
             self._halve(batch)
@@ -373,3 +373,7 @@ class Lane:
         self._not_before = time.monotonic() + pause
         self._may_hurry = not answer.retry_after
         self._hurried = False
+
+
+def _why(answer: Answer) -> str:
+    return f"{answer.reason} ({answer.detail})" if answer.detail else answer.reason

@@ -544,6 +544,8 @@ class Store:
         for lane, has_ended in zip(self.lanes.values(), ended, strict=True):
             if has_ended:
                 lane.destination.close()
+        if all(ended):
+            self.dead.close()
 
     def forked(self) -> None:
         """In a child process: what was appended is the parent's, and so are its threads, locks and files."""
