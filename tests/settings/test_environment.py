@@ -139,6 +139,9 @@ BAD = {
     "GENOPS_ALERT_ESCALATION": ",",
     "GENOPS_BUDGET_SAMPLING": "some",
     "POSTHOG_PERSONAL_API_KEY": PROJECT_KEY,
+    "RUDDERSTACK_WRITE_KEY": "a key",
+    "RUDDERSTACK_DATA_PLANE_URL": "hosted.rudderlabs.com",
+    "GENOPS_DATABASE_URL": "mysql://anna:s3cr3t@db.example.com/shop",
 }
 
 
@@ -201,6 +204,8 @@ SECRETS = {
     "GENOPS_LEDGER_URL": "rediss://:s3cr3t@ledger.example.com/0",
     "GENOPS_ALERT_WEBHOOK": "https://hooks.slack.com/services/s3cr3t",
     "GENOPS_ALERT_SECRET": "s3cr3t",
+    "RUDDERSTACK_WRITE_KEY": "s3cr3t",
+    "GENOPS_DATABASE_URL": "postgresql://anna:s3cr3t@db.example.com/shop",
 }
 
 
@@ -222,6 +227,10 @@ def test_no_secret_is_in_the_printed_settings(name):
         ("GENOPS_ALERT_WEBHOOK", "https:///services/s3cr3t"),
         ("POSTHOG_PERSONAL_API_KEY", "phc_s3cr3t"),
         ("POSTHOG_PERSONAL_API_KEY", "phx s3cr3t"),
+        ("RUDDERSTACK_WRITE_KEY", "s3cr3t:"),
+        ("RUDDERSTACK_WRITE_KEY", "s3cr3t s3cr3t"),
+        ("GENOPS_DATABASE_URL", "mysql://anna:s3cr3t@db.example.com/shop"),
+        ("GENOPS_DATABASE_URL", "s3cr3t"),
     ],
 )
 def test_no_message_shows_a_secret(name, value, caplog):

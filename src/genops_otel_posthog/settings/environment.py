@@ -13,6 +13,7 @@ from typing import Any
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.settings.budget_variables import DEFAULT_LEDGER_WAIT_MS
+from genops_otel_posthog.settings.destination_variables import DEFAULT_DATA_PLANE_URL
 from genops_otel_posthog.settings.values import BAGGAGE_FIELDS, warn_once
 from genops_otel_posthog.settings.variable import Variable
 from genops_otel_posthog.settings.variables import (
@@ -75,6 +76,9 @@ class Settings:
     alert_escalation: tuple[str, ...] = ()
     budget_sampling: bool = False
     personal_api_key: str | None = field(default=None, repr=False)
+    rudderstack_write_key: str | None = field(default=None, repr=False)
+    rudderstack_data_plane_url: str = DEFAULT_DATA_PLANE_URL
+    database_url: str | None = field(default=None, repr=False)
 
     @property
     def sends_to_posthog(self) -> bool:

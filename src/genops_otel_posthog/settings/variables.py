@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from genops_otel_posthog.settings.budget_variables import BUDGET_VARIABLES
+from genops_otel_posthog.settings.destination_variables import DESTINATION_VARIABLES
 from genops_otel_posthog.settings.values import (
     BAGGAGE_FIELDS,
     choice,
@@ -160,6 +161,7 @@ VARIABLES: tuple[Variable, ...] = (
         switch,
     ),
     *BUDGET_VARIABLES,
+    *DESTINATION_VARIABLES,
 )
 
 #: Variables that are announced but not acted on yet, with what they will mean.
@@ -171,7 +173,5 @@ ANNOUNCED: Mapping[str, str] = MappingProxyType(
         "GENOPS_EXPORT_SPANS": "Whether governed spans become PostHog events.",
         "GENOPS_DURABLE_CAPTURE": "Whether the application's own events go through the outbox.",
         "GENOPS_SPAN_RULES": "TOML file with rules that turn spans into events.",
-        "RUDDERSTACK_WRITE_KEY": "Source to which events are forwarded.",
-        "RUDDERSTACK_DATA_PLANE_URL": "Where RudderStack is.",
     }
 )
