@@ -23,10 +23,10 @@ from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
 from genops_otel_posthog.budgets.ledger.protocol import Ledger, StaleSequence, SyncRequest
 from genops_otel_posthog.budgets.ledger.sqlite import SqliteLedger
 
-METERS = ("events", "recordings")
+METERS = ("events", "feature_flag_requests")
 TEAMS = ("web", "app")
 BUDGETS = (*TEAMS, "all")
-LIMIT = 4_000_000  # nano-USD; 80 events at the first price that is paid
+LIMIT = 10_000_000  # nano-USD; 200 events at the first price that is paid
 MOST = {meter: max(BOOK.rate(meter).prices) for meter in METERS}
 PROCESSES = st.integers(0, 2)
 
@@ -78,7 +78,8 @@ class Spender:
         self.usable_until = now_ms + LEASE_MS
 
 
-AMOUNTS = st.lists(st.integers(0, LIMIT), min_size=3, max_size=3)
+AMOUNTS = st.lists(st.sampled_from([0, 1, 7, LIMIT // 20, LIMIT // 3, LIMIT]), min_size=3, max_size=3)
+NOTHING = [0, 0, 0]
 
 
 class Spending(RuleBasedStateMachine):
@@ -117,9 +118,21 @@ class Spending(RuleBasedStateMachine):
             [entry[1:] for entry in ledger.journal(newest=10_000)],
         )
 
-    @rule(who=PROCESSES, meter=st.sampled_from(METERS), team=st.sampled_from(TEAMS), units=st.integers(1, 20))
-    def call(self, who: int, meter: str, team: str, units: int) -> None:
-        self.spenders[who].spend(meter, team, units, self.clock.now_ms)
+    @rule(
+        who=PROCESSES,
+        meter=st.sampled_from(METERS),
+        team=st.sampled_from(TEAMS),
+        units=st.integers(1, 20),
+        more=st.integers(0, LIMIT // 10),
+    )
+    def call(self, who: int, meter: str, team: str, units: int, more: int) -> None:
+        spender = self.spenders[who]
+        if spender.spend(meter, team, units, self.clock.now_ms):
+            return
+        amount = MOST[meter] * units
+        needs = [amount if budget in (team, "all") else 0 for budget in BUDGETS]
+        self.say(spender, spender.request([need and need + more for need in needs], needs, NOTHING))
+        spender.spend(meter, team, units, self.clock.now_ms)
 
     @rule(who=PROCESSES, wants=AMOUNTS, needs=AMOUNTS, returned=AMOUNTS)
     def sync(self, who: int, wants: list[int], needs: list[int], returned: list[int]) -> None:
@@ -129,7 +142,7 @@ class Spending(RuleBasedStateMachine):
     @rule(who=PROCESSES)
     def leave(self, who: int) -> None:
         spender = self.spenders[who]
-        self.say(spender, spender.request([0, 0, 0], [0, 0, 0], [0, 0, 0], leaving=True))
+        self.say(spender, spender.request(NOTHING, NOTHING, NOTHING, leaving=True))
 
     @precondition(lambda self: self.said)
     @rule(data=st.data())
@@ -146,7 +159,7 @@ class Spending(RuleBasedStateMachine):
         self.clock.advance(milliseconds)
         for spender in self.spenders:
             if self.clock.now_ms + 4_000 >= spender.usable_until and spender.process.sequence:
-                self.say(spender, spender.request([0, 0, 0], [0, 0, 0], [0, 0, 0]))
+                self.say(spender, spender.request(NOTHING, NOTHING, NOTHING))
 
     @invariant()
     def no_budget_is_exceeded(self) -> None:
@@ -172,7 +185,7 @@ class SpendingWithPauses(Spending):
 
     hold = True
 
-    @rule(milliseconds=st.integers(0, 40_000))
+    @rule(milliseconds=st.sampled_from([1_000, LEASE_MS, 40_000]))
     def wait(self, milliseconds: int) -> None:
         self.clock.now_ms = min(self.clock.now_ms + milliseconds, DAY.end_ms - 1)
 
