@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,26 +22,40 @@ def span_name(operation: Operation, target: str | None) -> str:
     return f"{operation.span_name} {target[:_MAX_TARGET_LENGTH]}"
 
 
-def span_attributes(
-    call: PostHogCall, target: str | None, owner: Attribution, constant: dict[str, Any]
-) -> dict[str, Any]:
+def common_attributes(operation: Operation, owner: Attribution, constant: Mapping[str, Any]) -> dict[str, Any]:
+    """What all spans of an operation, an owner and a host have in common, with the amounts of a call that is free.
+
+    Args:
+        operation: What was asked for.
+        owner: Whose calls they are.
+        constant: What is the same for all calls to the host.
+    """
+    attributes = {
+        **constant,
+        **owner.span_attributes(),
+        semconv.POSTHOG_OPERATION_NAME: operation.name,
+        semconv.GENOPS_COST_AMOUNT: 0.0,
+        semconv.GENOPS_COST_LIST_AMOUNT: 0.0,
+        semconv.GENOPS_COST_UNITS: 0,
+    }
+    if operation.reads_flags:
+        attributes[semconv.FEATURE_FLAG_PROVIDER_NAME] = "PostHog"
+    return attributes
+
+
+def span_attributes(call: PostHogCall, target: str | None, common: dict[str, Any]) -> dict[str, Any]:
     """The attributes of the call's span.
 
     Args:
         call: The call.
         target: What it is about: the event's name, the flag's key, or ``None``.
-        owner: Whose call it is.
-        constant: What is the same for all calls to the same host.
+        common: What :func:`common_attributes` gives for it.
     """
-    attributes = {
-        **constant,
-        **owner.span_attributes(),
-        semconv.POSTHOG_OPERATION_NAME: call.operation.name,
-        semconv.GENOPS_COST_AMOUNT: call.amount_nano / NANO_PER_USD,
-        semconv.GENOPS_COST_LIST_AMOUNT: call.list_nano / NANO_PER_USD,
-        semconv.GENOPS_COST_UNITS: call.units,
-    }
+    attributes = common.copy()  # a third of the time of building it
     if call.meter is not None:
+        attributes[semconv.GENOPS_COST_AMOUNT] = call.amount_nano / NANO_PER_USD
+        attributes[semconv.GENOPS_COST_LIST_AMOUNT] = call.list_nano / NANO_PER_USD
+        attributes[semconv.GENOPS_COST_UNITS] = call.units
         attributes[semconv.GENOPS_COST_METER] = call.meter
     if not call.operation.sends_event:
         _add_flags(attributes, call, target)
@@ -62,7 +77,6 @@ def span_attributes(
 
 def _add_flags(attributes: dict[str, Any], call: PostHogCall, target: str | None) -> None:
     if call.operation.reads_flags:
-        attributes[semconv.FEATURE_FLAG_PROVIDER_NAME] = "PostHog"
         if target is not None:
             attributes[semconv.FEATURE_FLAG_KEY] = target
         attributes[semconv.POSTHOG_FLAGS_REQUESTS] = call.flag_requests

@@ -23,6 +23,7 @@ from genops_otel_posthog.instrumentation.event_properties import (
 from genops_otel_posthog.instrumentation.operations import Operation
 from genops_otel_posthog.instrumentation.remarks import remark_on_event, remark_on_key
 from genops_otel_posthog.instrumentation.spans import (
+    common_attributes,
     host_attributes,
     span_attributes,
     span_name,
@@ -40,7 +41,7 @@ RequestHook = Callable[[Span, Any, tuple[Any, ...], dict[str, Any]], None]
 ResponseHook = Callable[[Span, Any, Any], None]
 
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_MOST_DESTINATIONS = 1024  # pairs of host and key; tenants may bring their own
+_MOST_KINDS = 2048  # of calls, by operation, owner and destination, whose common attributes are kept
 
 
 class Telemetry:
@@ -92,7 +93,7 @@ class Telemetry:
             semconv.GENOPS_COST_ESTIMATED: True,
             semconv.GENOPS_POLICY_NAME: settings.governance_policy,
         }
-        self._constant_of: dict[tuple[object, object], dict[str, Any]] = {}
+        self._common: dict[tuple[str, Attribution, object, object], dict[str, Any]] = {}
 
     # --- a call of the application ---------------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class Telemetry:
         self, call: PostHogCall, target: str | None, client: Any, result: Any, error: BaseException | None
     ) -> Span:
         operation = call.operation
-        attributes = span_attributes(call, target, self.owner_of(call), self._constant_for(client))
+        attributes = span_attributes(call, target, self._common_for(call, client))
         if error is not None:
             attributes[semconv.ERROR_TYPE] = type(error).__qualname__
         elif operation.result_attributes is not None:
@@ -178,7 +179,7 @@ class Telemetry:
         self, call: PostHogCall, ended_ns: int, client: Any, span: Span | None, error: BaseException | None
     ) -> None:
         attributes: dict[str, Any] = {semconv.POSTHOG_OPERATION_NAME: call.operation.name}
-        address = self._constant_for(client).get(semconv.SERVER_ADDRESS)
+        address = self._common_for(call, client).get(semconv.SERVER_ADDRESS)
         if address is not None:
             attributes[semconv.SERVER_ADDRESS] = address
         if error is not None:
@@ -186,16 +187,18 @@ class Telemetry:
         context = call.context if span is None else set_span_in_context(span, call.context)
         self._duration.record((ended_ns - call.started_ns) / 1e9, attributes, context)
 
-    def _constant_for(self, client: Any) -> dict[str, Any]:
-        destination = (getattr(client, "host", None), getattr(client, "api_key", None))
-        constant = self._constant_of.get(destination)
-        if constant is None:
-            host, key = destination
+    def _common_for(self, call: PostHogCall, client: Any) -> dict[str, Any]:
+        operation, owner = call.operation, self.owner_of(call)
+        host, key = getattr(client, "host", None), getattr(client, "api_key", None)
+        kind = (operation.name, owner, host, key)
+        common = self._common.get(kind)
+        if common is None:
             remark_on_key(key)
-            constant = {**self._constant, **host_attributes(host)}
-            if len(self._constant_of) < _MOST_DESTINATIONS:
-                self._constant_of[destination] = constant
-        return constant
+            common = common_attributes(operation, owner, {**self._constant, **host_attributes(host)})
+            if len(self._common) >= _MOST_KINDS:
+                self._common.clear()
+            self._common[kind] = common
+        return common
 
     # --- what the waists saw ---------------------------------------------------------------------------------------
 

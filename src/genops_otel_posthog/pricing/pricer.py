@@ -108,7 +108,7 @@ class Pricer:
             for before in used:
                 if not first[place] <= before <= last[place]:
                     break
-                place += 1
+                place += 1  # noqa: SIM113 - so would `enumerate`
             else:
                 return price
         return self._compute(charges, used)
