@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
-from genops_otel_posthog.budgets.ledger.protocol import Ask, PeriodKey, Standing, Threshold, threshold_amount
+from genops_otel_posthog.budgets.ledger.protocol import (
+    BASIS_POINTS,
+    Ask,
+    PeriodKey,
+    Standing,
+    Threshold,
+    Window,
+    threshold_amount,
+)
 
 NEVER = float("-inf")
 ALWAYS = float("inf")
@@ -33,7 +41,7 @@ class Account:
         standing: The budget as the ledger last knew it.
         heard_ms: When that was, by the ledger's clock.
         need: Most that a waiting call needs.
-        warned: Whether a threshold has been reached.
+        highest_threshold: The highest threshold that spending has reached, in basis points of the limit.
     """
 
     __slots__ = (
@@ -51,12 +59,12 @@ class Account:
         "deadline",
         "era",
         "heard_ms",
+        "highest_threshold",
         "left",
         "need",
         "policy",
         "standing",
         "thresholds",
-        "warned",
     )
 
     def __init__(self, budget: Budget, general_policy: BudgetPolicy) -> None:
@@ -67,7 +75,7 @@ class Account:
         self.era = 0
         self.standing: Standing | None = None
         self.heard_ms = 0
-        self.warned = False
+        self.highest_threshold: int | None = None
         self.left = 0
         self.deadline = NEVER
         self.need = 0
@@ -103,6 +111,23 @@ class Account:
         if self.standing is None or self.standing.window is None:
             return None
         return PeriodKey(self.budget.id, self.standing.window.id)
+
+    def key_at(self, now: float, now_ms: int) -> PeriodKey:
+        """The period that a call pays from: that of the lease, while there is one.
+
+        Args:
+            now: The monotonic clock.
+            now_ms: The ledger's clock, as far as it is known.
+        """
+        if now < self.deadline and self.key is not None:
+            return self.key
+        return PeriodKey(self.budget.id, self.window_at(now_ms).id)
+
+    def window_at(self, now_ms: int) -> Window:
+        """The present period: the one that the ledger has said, until it is over; then by the calendar."""
+        if self.standing is not None and self.standing.window is not None and now_ms < self.standing.window.end_ms:
+            return self.standing.window
+        return self.budget.windows_around(now_ms)[0]
 
     @property
     def utilization(self) -> float:
@@ -195,11 +220,12 @@ class Account:
         self.standing = standing
         self.heard_ms = heard_ms
         spent = standing.committed + standing.overdraft
-        self.warned = any(
-            spent >= threshold_amount(standing.limit, threshold.basis_points)
-            for threshold in (*self.thresholds, Threshold(10_000))
-            if not threshold.forecast
-        )
+        reached = [
+            threshold.basis_points
+            for threshold in (*self.thresholds, Threshold(BASIS_POINTS))
+            if not threshold.forecast and spent >= threshold_amount(standing.limit, threshold.basis_points)
+        ]
+        self.highest_threshold = max(reached, default=None)
         if self.key != before:
             self._new_era()
             self._refused_until, self._refused_for = NEVER, 0.0

@@ -36,7 +36,6 @@ from genops_otel_posthog.budgets.decision import (
 )
 from genops_otel_posthog.budgets.ledger.protocol import (
     Alert,
-    Ask,
     Counted,
     Ledger,
     PeriodKey,
@@ -48,7 +47,7 @@ from genops_otel_posthog.budgets.ledger.protocol import (
 from genops_otel_posthog.budgets.plan import Plan
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.spool import Spool
-from genops_otel_posthog.budgets.synchroniser import Synchroniser
+from genops_otel_posthog.budgets.synchroniser import OnExchange, Synchroniser
 from genops_otel_posthog.money import NANO_PER_USD
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.usage import BillingMonth, InProcessUsage
@@ -58,6 +57,8 @@ _logger = logging.getLogger(__name__)
 _MOST_OWNERS = 2048  # whose budgets are remembered; beyond, the memory starts over
 _LEASE_USABLE = 0.9  # of its life by the ledger's clock, so that nobody uses what may have been given to others
 _REFRESH = 30.0  # seconds after which a process asks how budgets stand even if it has nothing to say
+_SPEAKS_UP = 4.0  # seconds after which it does so if it has counted: less than a ledger that lost data waits for it
+_DATES_BEGIN_MS = 900_000  # in every time zone, a day begins at a quarter of an hour of UTC
 _KEPT_AFTER_PERIOD = 3_600_000  # ms for which counts of a period that has ended are kept, for late calls
 
 _CountKey: TypeAlias = "tuple[str, str, tuple[PeriodKey, ...], tuple[PeriodKey, ...]]"
@@ -109,7 +110,7 @@ class AlertSink(Protocol):
         ...
 
 
-def _ignore(seconds: float) -> None:
+def _ignore(seconds: float, error: str | None) -> None:
     """Nobody wants to know how long the ledger took."""
 
 
@@ -124,7 +125,7 @@ class Governor:
         options: How it behaves.
         spool: Where that is kept which the ledger could not be told.
         usage_at_least: Month -> meter -> units that the organisation is known to have used before.
-        on_answer: Told how many seconds each answer of the ledger took.
+        on_exchange: Told about each exchange with the ledger.
         alerts: Who delivers alerts; ``None``: this process takes none.
         clock: Seconds since the epoch.
         monotonic: A clock that never jumps, seconds.
@@ -140,7 +141,7 @@ class Governor:
         *,
         spool: Spool | None = None,
         usage_at_least: Mapping[str, Mapping[str, int]] | None = None,
-        on_answer: Callable[[float], None] = _ignore,
+        on_exchange: OnExchange = _ignore,
         alerts: AlertSink | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -154,7 +155,7 @@ class Governor:
         self.alerts = alerts
         self._clock = clock
         self._monotonic = monotonic
-        self.synchroniser = Synchroniser(self, open_ledger, self.options.flush_interval, on_answer, monotonic)
+        self.synchroniser = Synchroniser(self, open_ledger, self.options.flush_interval, on_exchange, monotonic)
         self._begin()
         _alive.add(self)
 
@@ -170,6 +171,7 @@ class Governor:
         self._last_heard = float("-inf")
         self._version = self._published = -1
         self._applying: frozenset[str] = frozenset()
+        self._dates_hold_until_ms = 0
         self._accounts: dict[str, Account] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._plan_of: dict[Attribution, Plan] = {}
@@ -200,15 +202,13 @@ class Governor:
         """
         if self._version != self.budgets.version:
             self._take_note_of_budgets()
-        try:
-            reservation = self._plan_of[owner].reservations[charges]
-        except KeyError:
-            return self._admit_slowly(owner, charges, critical)
-        holds = reservation.holds
         now = self._monotonic()
-        # Written out, because every call of the application passes here.
+        # Written out, because every call of the application passes here. Under the lock from the first look on: what
+        # was looked up before an answer of the ledger may pay from a period that has ended.
         self._acquire()
         try:
+            reservation = self._plan_of[owner].reservations[charges]
+            holds = reservation.holds
             for account, amount in holds:
                 if amount > account.left or now >= account.deadline:
                     break
@@ -216,6 +216,8 @@ class Governor:
                 for account, amount in holds:
                     account.left -= amount
                 return reservation
+        except KeyError:
+            pass  # the first call of its kind since something changed
         finally:
             self._release_lock()
         return self._admit_slowly(owner, charges, critical)
@@ -236,6 +238,12 @@ class Governor:
                 account.release(amount)
         self._release_lock()
 
+    def note(self, result: str, reason: str) -> None:
+        """Counts a decision that was taken before the governor was asked."""
+        self._acquire()
+        self._decisions[result, reason, self.options.policy.value, None] += 1
+        self._release_lock()
+
     def utilization(self, owner: Attribution) -> float:
         """How full the fullest of an owner's budgets is, as last heard: 1.0 is its limit."""
         return self._plan(owner).utilization
@@ -244,13 +252,15 @@ class Governor:
 
     def _admit_slowly(self, owner: Attribution, charges: tuple[Charge, ...], critical: bool) -> Reservation | Refusal:
         self.synchroniser.start()
-        plan = self._plan(owner)
-        missing = self._missing(owner, plan)
+        if self.now_ms() >= self._dates_hold_until_ms:
+            self._take_note_of_dates()
+        missing = self._missing(owner, self._plan(owner))
         if missing:
             return self._refused(Refusal(ATTRIBUTION_MISSING, missing=missing))
         until = self._monotonic() + self.options.wait
         answered = True
         while True:
+            plan = self._plan(owner)  # each time: budgets may have changed while it waited
             self._acquire()
             try:
                 decision = self._decide(plan, charges, critical, answered)
@@ -266,14 +276,16 @@ class Governor:
         self, plan: Plan, charges: tuple[Charge, ...], critical: bool, answered: bool
     ) -> Reservation | Refusal | None:
         """The decision as it can be taken now; ``None`` when the ledger must be asked first. Holds the lock."""
-        now = self._monotonic()
-        reservation = plan.reservations.get(charges) or self._reservation(plan, charges)
+        now, now_ms = self._monotonic(), self.now_ms()
+        if now_ms >= plan.until_ms:
+            plan.refresh(now_ms)  # another period has begun, which the ledger need not have said
+        reservation = plan.reservations.get(charges) or self._reservation(plan, charges, now, now_ms)
         short = [hold for hold in reservation.holds if self._is_short(hold, now)]
         if not short:
             return self._take(reservation)
         refused = next((hold for hold in short if hold[0].refuses_without_asking(hold[1], now)), None)
         if refused is not None or not answered:
-            return self._without_lease(plan, reservation, short, critical, refused)
+            return self._without_lease(reservation, short, critical, refused, now, now_ms)
         for account, amount in short:
             account.need = max(account.need, amount)
         return None
@@ -294,30 +306,30 @@ class Governor:
 
     def _without_lease(
         self,
-        plan: Plan,
         wished: Reservation,
         short: list[tuple[Account, int]],
         critical: bool,
         refused: tuple[Account, int] | None,
+        now: float,
+        now_ms: int,
     ) -> Reservation | Refusal:
         """The ledger said no, or nothing. What is still possible, by policy."""
+        if refused is not None and not (critical and refused[0].policy is not BudgetPolicy.STRICT):
+            account, amount = refused
+            over = account.standing is not None and account.standing.committed + amount > account.standing.limit
+            strict = account.policy is BudgetPolicy.STRICT and not over
+            return Refusal(STRICT_LIMIT if strict else BUDGET_EXCEEDED, account, amount)
         overdrawn: list[PeriodKey] = []
-        keys = dict(zip(plan.accounts, plan.charged(self.now_ms()), strict=True))
-        exception = CRITICAL_EVENT if critical else LEDGER_UNREACHABLE
         for account, amount in short:
+            key = account.key_at(now, now_ms)
             if critical and account.policy is not BudgetPolicy.STRICT:
-                overdrawn.append(keys[account])
-            elif refused is not None and refused[0] is account:
-                over = account.standing is not None and account.standing.committed + amount > account.standing.limit
-                strict = account.policy is BudgetPolicy.STRICT and not over
-                return Refusal(STRICT_LIMIT if strict else BUDGET_EXCEEDED, account, amount)
-            elif refused is None and self._from_allowance(account, keys[account], amount):
-                continue
-            else:
+                overdrawn.append(key)
+            elif refused is not None or not self._from_allowance(account, key, amount):
                 return Refusal(LEDGER_UNREACHABLE, account, amount)
+        exception = CRITICAL_EVENT if critical else LEDGER_UNREACHABLE
         holds = tuple(hold for hold in wished.holds if hold not in short)
         charged = tuple(key for key in wished.charged if key not in overdrawn)
-        return self._take(Reservation(plan, wished.charges, holds, charged, tuple(overdrawn), exception))
+        return self._take(Reservation(wished.plan, wished.charges, holds, charged, tuple(overdrawn), exception))
 
     def _from_allowance(self, account: Account, key: PeriodKey, amount: int) -> bool:
         """Whether the call fits into what a process may spend of a budget while the ledger is away."""
@@ -369,7 +381,7 @@ class Governor:
             try:
                 plan = self._plans.get(ids)
                 if plan is None:
-                    plan = self._plans[ids] = Plan(tuple(map(self._account, budgets)))
+                    plan = self._plans[ids] = Plan(tuple(map(self._account, budgets)), self.now_ms())
                 if len(self._plan_of) >= _MOST_OWNERS:
                     self._plan_of.clear()
                 self._plan_of[owner] = plan
@@ -386,12 +398,12 @@ class Governor:
             account.replace(budget, self.options.policy)
         return account
 
-    def _reservation(self, plan: Plan, charges: tuple[Charge, ...]) -> Reservation:
+    def _reservation(self, plan: Plan, charges: tuple[Charge, ...], now: float, now_ms: int) -> Reservation:
         for meter, _ in charges:
             if meter not in self._reserving:
-                self._reserving[meter] = self._prices.most(meter, self.now_ms(), self.usage.used(meter))
+                self._reserving[meter] = self._prices.most(meter, now_ms, self.usage.used(meter))
         holds = plan.holds(charges, self._reserving)
-        reservation = Reservation(plan, charges, holds, plan.charged(self.now_ms()))
+        reservation = Reservation(plan, charges, holds, plan.charged(now, now_ms))
         # Until the ledger has said which period it is in, the next call asks anew.
         if all(account.standing is not None for account in plan.accounts):
             plan.reservations[charges] = reservation
@@ -409,6 +421,12 @@ class Governor:
             self._plans.clear()
         finally:
             self._release_lock()
+
+    def _take_note_of_dates(self) -> None:
+        """Budgets have a first and a last day, which come and go also while the ledger is away."""
+        self._dates_hold_until_ms = (self.now_ms() // _DATES_BEGIN_MS + 1) * _DATES_BEGIN_MS
+        if self._ids_that_apply() != self._applying:
+            self._take_note_of_budgets()
 
     def _ids_that_apply(self) -> frozenset[str]:
         now_ms = self.now_ms()
@@ -431,14 +449,13 @@ class Governor:
 
     def message(self, *, leaving: bool) -> SyncRequest | None:
         """The next message to the ledger, see :class:`Books`."""
-        if self._ids_that_apply() != self._applying:
-            self._take_note_of_budgets()
+        self._take_note_of_dates()
         now, now_ms = self._monotonic(), self.now_ms()
         delivered = () if self.alerts is None else self.alerts.delivered()
         self._acquire()
         try:
             self._count(now_ms)
-            overdue = now - self._last_heard >= _REFRESH
+            overdue = now - self._last_heard >= (_SPEAKS_UP if self._counted else _REFRESH)
             accounts = list(self._accounts.values())
             if not (
                 self._changed
@@ -484,17 +501,14 @@ class Governor:
         finally:
             self._release_lock()
 
-    def _ask(self, account: Account, now: float, now_ms: int, leaving: bool) -> Ask:
-        gone = account.budget.id not in self._applying
-        return account.ask(now_ms, expired=now >= account.deadline, leaving=leaving or gone)
-
-    def hear(self, request: SyncRequest, reply: SyncReply, sent_at: float) -> None:
+    def hear(self, request: SyncRequest, reply: SyncReply, sent_at: float, *, repeated: bool) -> None:
         """Takes the ledger's answer, see :class:`Books`."""
         now = self._monotonic()
         self._acquire()
         try:
             self._acknowledged = reply.sequence
-            self._ledger_ahead_ms = reply.now_ms - int(self._clock() * 1000)
+            if not repeated:
+                self._ledger_ahead_ms = reply.now_ms - int(self._clock() * 1000)
             self._last_heard = now
             self._everything = reply.forgotten
             if reply.forgotten:
@@ -508,7 +522,7 @@ class Governor:
             self._raise_usage(reply)
             self._reserving.clear()
             for plan in self._plans.values():
-                plan.refresh()
+                plan.refresh(self.now_ms())
         finally:
             self._release_lock()
         if reply.forgotten:
@@ -582,10 +596,12 @@ class Governor:
 
     def undelivered(self) -> None:
         """Keeps what the ledger could not be told, see :class:`Books`."""
-        if self._spool is None or not self._counted:
-            return
         self._acquire()
         try:
+            # Also what was settled since the message that is not answered, which is repeated as it was.
+            self._count(self.now_ms())
+            if self._spool is None or not self._counted:
+                return
             counted = tuple(Counted(key[0], key[1], units, key[2], key[3]) for key, units in self._counted.items())
             meters = sorted({entry.meter for entry in counted})
             kept = SyncRequest(
@@ -669,12 +685,10 @@ class Governor:
 
     def close(self, timeout: float = 2.0) -> bool:
         """Tells the ledger everything and gives the leases back; whether it answered in time. Calls are still counted
-        afterwards, but nobody is told."""
-        if self.closed:
-            return True
-        self.closed = True
+        afterwards, but nobody is told. Whoever closes it as well waits for that."""
         until = self._monotonic() + timeout
-        if self.alerts is not None:
+        closing, self.closed = not self.closed, True
+        if closing and self.alerts is not None:
             self.alerts.close(timeout / 2)  # first, so that the last message says which were delivered
         return self.synchroniser.close(until - self._monotonic())
 

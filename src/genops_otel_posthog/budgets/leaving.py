@@ -6,6 +6,7 @@ workers often do not, and containers are stopped that way.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -15,6 +16,8 @@ from types import FrameType
 
 def run_on_sigterm(leave: Callable[[], object]) -> bool:
     """Runs ``leave`` when SIGTERM would end the process, and then lets it end as it would have.
+
+    ``leave`` runs in a thread of its own; until it is done, the application goes on.
 
     Does nothing where the application handles the signal itself (its way out runs exit handlers), or outside the main
     thread, where Python allows no handlers.
@@ -30,6 +33,14 @@ def run_on_sigterm(leave: Callable[[], object]) -> bool:
     def handle(number: int, frame: FrameType | None) -> None:
         # First of all, so that a second signal is not held up.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Not here: the handler interrupts the main thread, perhaps where that holds a lock that leaving needs. Nor by
+        # the class Thread, whose start takes a lock as well.
+        try:
+            _thread.start_new_thread(leave_and_end, (number,))
+        except RuntimeError:  # the interpreter is ending and has run the exit handlers
+            os.kill(os.getpid(), number)
+
+    def leave_and_end(number: int) -> None:
         try:
             leave()
         finally:

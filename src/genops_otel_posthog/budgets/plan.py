@@ -16,20 +16,22 @@ class Plan:
         reservations: What calls set aside, by what they are billed for. Emptied whenever an amount or a period may
             have changed, so it holds only what is true now.
         fullest: Of the budgets that have reached a threshold, the one that is fullest.
+        until_ms: When the first of the budgets begins another period, by the ledger's clock as far as it is known.
     """
 
-    __slots__ = ("accounts", "fullest", "reservations")
+    __slots__ = ("accounts", "fullest", "reservations", "until_ms")
 
-    def __init__(self, accounts: tuple[Account, ...]) -> None:
+    def __init__(self, accounts: tuple[Account, ...], now_ms: int) -> None:
         self.accounts = accounts
         self.reservations: dict[tuple[Charge, ...], Reservation] = {}
         self.fullest: Account | None = None
-        self.refresh()
+        self.refresh(now_ms)
 
-    def refresh(self) -> None:
-        """Takes note of what the ledger said."""
+    def refresh(self, now_ms: int) -> None:
+        """Takes note of what the ledger said, and of what time it is."""
         self.reservations.clear()
-        warned = [account for account in self.accounts if account.warned]
+        self.until_ms = min((account.window_at(now_ms).end_ms for account in self.accounts), default=1 << 62)
+        warned = [account for account in self.accounts if account.highest_threshold is not None]
         self.fullest = max(warned, key=lambda account: account.utilization, default=None)
 
     @property
@@ -53,10 +55,11 @@ class Plan:
                 holds.append((account, amount))
         return tuple(holds)
 
-    def charged(self, now_ms: int) -> tuple[PeriodKey, ...]:
-        """The periods that pay; by this process's clock where the ledger has not been asked yet."""
-        return tuple(
-            account.key or PeriodKey(account.budget.id, account.budget.windows_around(now_ms)[0].id)
-            for account in self.accounts
-            if account.budget.applies_at(now_ms)
-        )
+    def charged(self, now: float, now_ms: int) -> tuple[PeriodKey, ...]:
+        """The periods that pay.
+
+        Args:
+            now: The monotonic clock.
+            now_ms: The ledger's clock, as far as it is known.
+        """
+        return tuple(account.key_at(now, now_ms) for account in self.accounts if account.budget.applies_at(now_ms))

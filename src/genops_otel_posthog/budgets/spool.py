@@ -79,8 +79,10 @@ class Spool:
         os.close(descriptor)
 
     def forked(self) -> None:
-        """In a child process: the file is the parent's. Its lock is shared, so it is left alone and not closed."""
-        self._own = None
+        """In a child process: the file is the parent's, and so is its lock, until both have let go of it."""
+        if self._own is not None:
+            os.close(self._own[1])
+            self._own = None
 
     def tell(self, ledger: Ledger) -> int:
         """Tells the ledger what processes that have ended could not. Returns how many there were."""

@@ -24,7 +24,9 @@ from genops_otel_posthog.errors import GenOpsError
 _logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.0625  # seconds after the first failure; doubles, so that the fifth waits for a second
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE = 4.0
+"""Less than the time for which a ledger that has lost data grants nothing (``SyncRequest.rebuild_ms``), so that all who
+counted are heard of before it lends again, however long it was away."""
 
 
 OnExchange: TypeAlias = "Callable[[float, str | None], None]"
@@ -42,8 +44,15 @@ class Books(Protocol):
         """The next message; ``None`` when there is nothing to say."""
         ...
 
-    def hear(self, request: SyncRequest, reply: SyncReply, sent_at: float) -> None:
-        """Takes the answer."""
+    def hear(self, request: SyncRequest, reply: SyncReply, sent_at: float, *, repeated: bool) -> None:
+        """Takes the answer.
+
+        Args:
+            request: What was asked.
+            reply: The answer.
+            sent_at: When it was asked for the first time, by the monotonic clock.
+            repeated: Whether it was asked more than once: the answer may be as old as that.
+        """
         ...
 
     def begin_anew(self) -> None:
@@ -101,6 +110,7 @@ class Synchroniser:
         self._turns_begun = 0
         self._turns_ended = 0
         self._unanswered: SyncRequest | None = None
+        self._first_sent_at = 0.0
         self._failures = 0
         self._retry_at = float("-inf")
         self._stalled = False
@@ -147,7 +157,10 @@ class Synchroniser:
         with self._finished:
             turn = self._turns_begun + 1
             self._wake.set()
-            answered = self._finished.wait_for(lambda: self._turns_ended >= turn, until - self._monotonic())
+            patience = until - self._monotonic()
+            if patience <= 0:
+                return False  # which says nothing about the ledger
+            answered = self._finished.wait_for(lambda: self._turns_ended >= turn, patience)
             if not answered:
                 self._stalled = True
             return answered and not self._failures
@@ -229,7 +242,9 @@ class Synchroniser:
         return self._ledger
 
     def _say(self, request: SyncRequest) -> None:
-        self._unanswered = request
+        repeated = self._unanswered is request
+        if not repeated:
+            self._unanswered, self._first_sent_at = request, self._monotonic()
         ledger = self.open()
         self._books.prepare_ledger(ledger)
         sent_at = self._monotonic()
@@ -246,7 +261,7 @@ class Synchroniser:
         self._unanswered = None
         self._failures = 0
         self._retry_at = float("-inf")
-        self._books.hear(request, reply, sent_at)
+        self._books.hear(request, reply, self._first_sent_at, repeated=repeated)
         if recovered:
             self._books.reached(ledger)
 
