@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import urllib3
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
-_PIECE = 65_536
+_PIECE = 1024
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -75,19 +75,21 @@ class Http:
                 retries=False,
                 redirect=False,
                 preload_content=False,
-                decode_content=True,
+                enforce_content_length=True,
             )
             content = bytearray()
             is_whole = False
+            # What has arrived, as it arrives; urllib3 1 can only wait for so many bytes.
+            read = getattr(response, "read1", response.read)
             try:
-                for piece in response.stream(_PIECE):
-                    content += piece
-                    if len(content) > _MOST_OF_AN_ANSWER:
-                        break
+                while len(content) <= _MOST_OF_AN_ANSWER:
                     if time.monotonic() > deadline:
                         return Answer(Verdict.RETRY, "timeout", detail="the answer did not end in time")
-                else:
-                    is_whole = True
+                    piece = read(_PIECE)
+                    if not piece:
+                        is_whole = True
+                        break
+                    content += piece
             finally:
                 if not is_whole:
                     response.close()  # what is left of it must not be taken for the next answer

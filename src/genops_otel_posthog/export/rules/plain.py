@@ -2,7 +2,7 @@
 
 Instrumentations put what they find on spans: megabytes of prompts, bytes, NaN, objects that contain themselves. An
 event must be JSON that PostHog takes (at most 1 MB, no NUL, valid Unicode), so values are repaired or cut here, in one
-walk, and what was cut is named in the event.
+walk, and what was cut is named in the event. Sizes are those of JSON in UTF-8, not of JSON in ASCII.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Plain:
             if kind is str and len(value) <= _PLAIN_TEXT_LENGTH and value.isascii() and "\x00" not in value:
                 self.left -= len(value) + len(name) + 6
                 plain: Any = value
-            elif kind is int or kind is bool or value is None:
-                self.left -= len(name) + 16
-                plain = value if kind is not int or -_EXACT_INTEGERS <= value < _EXACT_INTEGERS else str(value)
+            elif kind is bool or value is None or (kind is int and -_EXACT_INTEGERS <= value < _EXACT_INTEGERS):
+                self.left -= len(name) + 20
+                plain = value
             else:
                 self.left -= len(name) + 6
                 self.cut = False
