@@ -14,6 +14,7 @@ if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
 
 from conversation import Clock, Process
+from proxy import proxies, refusing_server  # noqa: F401 - fixtures
 from servers import KINDS, new_ledger_url, redis_url, shared_server, start_server  # noqa: F401 - most are fixtures
 
 from genops_otel_posthog.budgets.ledger.protocol import Ledger

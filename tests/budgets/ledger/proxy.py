@@ -1,10 +1,11 @@
-"""A wire that can be cut: stands between a client and a server, and misbehaves when a test says so."""
+"""Wires that are cut and servers that refuse, when a test says so."""
 
 from __future__ import annotations
 
 import socket
+import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,41 @@ def proxies() -> Iterator[list[Proxy]]:
     yield started
     for proxy in started:
         proxy.close()
+
+
+class RefusingServer(socketserver.ThreadingTCPServer):
+    """Speaks Redis's protocol as far as it must to answer every command of a client's work with the same error."""
+
+    daemon_threads = True
+
+    def __init__(self, refusal: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Refusal)
+        self.refusal = refusal
+
+
+class _Refusal(socketserver.StreamRequestHandler):
+    """A connection: https://redis.io/docs/latest/develop/reference/protocol-spec/."""
+
+    server: RefusingServer
+
+    def handle(self) -> None:
+        while words := self.rfile.readline()[1:]:
+            command = [self.rfile.read(int(self.rfile.readline()[1:]) + 2) for _ in range(int(words))]
+            greeting = command[0].strip().upper() == b"CLIENT"
+            self.wfile.write(b"+OK\r\n" if greeting else b"-" + self.server.refusal.encode() + b"\r\n")
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[Callable[[str], str]]:
+    """Refusal -> URL of a server that answers with it."""
+    started: list[RefusingServer] = []
+
+    def start(refusal: str) -> str:
+        started.append(server := RefusingServer(refusal))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return f"redis://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()

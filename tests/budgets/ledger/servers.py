@@ -186,6 +186,17 @@ def binary_of(kind: str) -> Path:
     return binary
 
 
+def remove_ledger(url: str) -> None:
+    """Removes what the ledger with this URL has stored, as if the server had lost it."""
+    import redis
+
+    server, _, namespace = url.rpartition("namespace=")
+    with redis.Redis.from_url(server.rstrip("?&")) as client:
+        keys = list(client.scan_iter(match=f"{{gp:{namespace}}}:*", count=1_000))
+        if keys:
+            client.delete(*keys)
+
+
 @pytest.fixture(params=list(BINARIES))
 def start_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., KillableServer]]:
     """Starts servers for one test, of each kind in turn; takes what :class:`KillableServer` takes after the binary."""
@@ -221,20 +232,15 @@ def shared_server() -> Iterator[Callable[[str], str]]:
 @pytest.fixture
 def new_ledger_url(shared_server: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
     """Kind -> URL of a ledger that nobody has used; what it stores is removed after the test."""
-    import redis
-
-    used: list[tuple[str, str]] = []
+    used: list[str] = []
 
     def new_url(kind: str) -> str:
-        namespace = f"test-{uuid.uuid4().hex}"
-        used.append((shared_server(kind), namespace))
-        return with_namespace(*used[-1])
+        used.append(with_namespace(shared_server(kind), f"test-{uuid.uuid4().hex}"))
+        return used[-1]
 
     yield new_url
-    for url, namespace in used:
-        with redis.Redis.from_url(url) as client:
-            for key in client.scan_iter(match=f"{{gp:{namespace}}}:*", count=1_000):
-                client.delete(key)
+    for url in used:
+        remove_ledger(url)
 
 
 @pytest.fixture(params=KINDS)

@@ -27,6 +27,9 @@ for i, said in ipairs(changes.notes) do
   notes[i] = {number(at), actor, kind, budget or nil, period or nil, number(amount), note}
 end
 append(notes)
+for _, id in ipairs(ended) do
+  redis.call('HDEL', overrides, id)
+end
 for _, limit in ipairs(changes.limits) do
   if limit[2] then
     redis.call('HSET', limits, limit[1], limit[2])
@@ -45,7 +48,4 @@ for _, used in ipairs(raised) do
   local month, meter, units = unpack(used)
   redis.call('HSET', prefix .. 'usage:' .. month, meter, units)
   redis.call('PEXPIRE', prefix .. 'usage:' .. month, digits(KEPT_MONTH))
-end
-for _, id in ipairs(ended) do
-  redis.call('HDEL', overrides, id)
 end

@@ -61,6 +61,11 @@ class RedisLedger(KeptLedger):
         self._clock = clock
 
     @property
+    def place(self) -> str:
+        """The address of the server, without a password."""
+        return self._server.place
+
+    @property
     def largest_amount(self) -> int:
         """Lua counts in doubles, which are exact up to here: about nine million US dollars in nano-USD."""
         return 2**53 - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,6 +16,10 @@ _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _CLIENT_PACKAGES = ("redis", "valkey")
+
+# Both name the line of the script in which it happened; Redis 6.2 puts it before, later ones behind.
+_DAMAGE = re.compile(r"WRONGTYPE|CORRUPT (?P<what>.*?)(?: script: .*)?$", re.DOTALL)
+_REFUSAL = re.compile(r"READONLY|read only replica|OOM|maxmemory|MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|NOPERM|BUSY")
 
 _inherited: list[object] = []
 """Clients that were open when a process forked; kept, because to collect them is to close their sockets."""
@@ -131,11 +136,12 @@ class Server:
         kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in _CLIENT_PACKAGES}
         if not kinds:
             return None
-        said = str(error) or type(error).__name__
-        if "WRONGTYPE" in said or "CORRUPT" in said or "user_script" in said:
-            said = said.partition("CORRUPT ")[2] or said
+        said = str(error).rstrip(".") or type(error).__name__
+        damage = _DAMAGE.search(said)
+        if damage or ("user_script" in said and not _REFUSAL.search(said)):
+            found = damage["what"] if damage and damage["what"] else said
             return LedgerCorrupt(
-                f"what is stored at {self.place} is not a ledger of this version, or is damaged: {said}. Nothing was "
+                f"what is stored at {self.place} is not a ledger of this version, or is damaged: {found}. Nothing was "
                 "changed; use another namespace in GENOPS_LEDGER_URL, or repair it"
             )
         if "MovedError" in kinds or said.startswith("MOVED "):

@@ -65,7 +65,9 @@ def parse_url(url: str, timeout: float) -> Address:
     if scheme == "unix":
         place = f"unix://{unquote(parts.path)}"
     else:
-        place = f"{parts.scheme.lower()}://{parts.hostname or 'localhost'}:{port or 6379}{quote(parts.path)}"
+        host = parts.hostname or "localhost"
+        host = f"[{host}]" if ":" in host else host
+        place = f"{parts.scheme.lower()}://{host}:{port or 6379}{quote(parts.path)}"
     # Not `geturl`, which writes unix:/path.
     address = f"{scheme}://{parts.netloc}{parts.path}?{urlencode(options)}"
     settings: dict[str, Any] = {
