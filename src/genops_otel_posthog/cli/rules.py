@@ -148,9 +148,8 @@ def _print_conversion(span: ReadableSpan, conversion: Conversion) -> None:
     screen.print(f"span {span.name}")
     for made in conversion.made:
         event = made.event
-        listed = table(
-            "property", "value", title=f"  {event.name}   by {made.rule}, of {event.distinct_id}, {event.timestamp}"
-        )
+        screen.print(f"  event {event.name} by {made.rule}, of {event.distinct_id}, {event.timestamp}")
+        listed = table("property", "value")
         listed.columns[1].justify = "left"
         for name, value in event.properties.items():
             listed.add_row(name, json.dumps(value, ensure_ascii=False))

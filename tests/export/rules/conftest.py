@@ -50,13 +50,18 @@ def spans() -> Spans:
     return Spans()
 
 
-def recorded(source: str) -> list[ReadableSpan]:
+@pytest.fixture
+def recorded() -> Callable[[str], list[ReadableSpan]]:
     """The spans of a recording, in the order in which they ended."""
-    return spans_from_json(json.loads((RECORDED / f"{source}.json").read_text(encoding="utf-8")))
+
+    def recorded(source: str) -> list[ReadableSpan]:
+        return spans_from_json(json.loads((RECORDED / f"{source}.json").read_text(encoding="utf-8")))
+
+    return recorded
 
 
 @pytest.fixture
-def events_of() -> Callable[..., list[Event]]:
+def events_of(recorded: Callable[[str], list[ReadableSpan]]) -> Callable[..., list[Event]]:
     """The events that the built-in rules make of a recording."""
 
     def events_of(source: str, name: str | None = None, **options: Any) -> list[Event]:
