@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from genops_otel_posthog.acceptance import MAX_BATCH_BODY_BYTES, MAX_SINGLE_BODY_BYTES, MAX_V1_BODY_BYTES
 from genops_otel_posthog.errors import GenOpsError, GenOpsValidationError
-from genops_otel_posthog.receiver import billing_api, otlp, query
+from genops_otel_posthog.receiver import billing_api, otlp, query, rudderstack
 from genops_otel_posthog.receiver.bill import bill
 from genops_otel_posthog.receiver.capture import capture_endpoint
 from genops_otel_posthog.receiver.capture_v1 import capture_v1_endpoint
@@ -90,6 +90,7 @@ def _posthog_routes(gateway: Gateway, flags: FlagService) -> list[Route]:
         ("GET", project_flag, flags.remote_config, 0),
         ("GET", "/api/billing", billing_api.overview, 0),
         ("GET", "/api/billing/usage", billing_api.daily_usage, 0),
+        ("POST", "/v1/batch", rudderstack.batch, rudderstack.MAX_READ_BYTES),
     ]
     return _both_ways(gateway, table)
 

@@ -23,6 +23,7 @@ from genops_otel_posthog.receiver.records import (
     MetricSeries,
     ReceivedEvent,
     ReceivedFlagRequest,
+    ReceivedMessage,
     ReceivedRequest,
     ReceivedSpan,
     Trace,
@@ -98,6 +99,16 @@ class ReceiverClient:
         """
         return self._records(ReceivedSpan, "spans", {"name": name, **filters})
 
+    def rudder_messages(self, event: str | None = None, **filters: object) -> list[ReceivedMessage]:
+        """What RudderStack was sent, oldest first.
+
+        Args:
+            event: only messages about this event.
+            filters: ``type``, ``user_id``, ``anonymous_id``, ``message_id``, ``trace_id``, ``write_key``, ``after``,
+                ``limit``, …
+        """
+        return self._records(ReceivedMessage, "rudder-messages", {"event": event, **filters})
+
     def traces(self, *, limit: int = 100) -> list[dict[str, Any]]:
         """One line for each trace, newest first: ``trace_id``, ``root``, ``spans``, ``errors``, ``services``."""
         items: list[dict[str, Any]] = self._json("GET", "/api/traces", {"limit": limit})["items"]
@@ -167,7 +178,7 @@ class ReceiverClient:
         """Wait until a listing has ``count`` rows that pass the filters; returns how many it has.
 
         Args:
-            listing: ``events``, ``requests``, ``flag-requests``, ``spans`` or ``metric-points``.
+            listing: ``events``, ``requests``, ``flag-requests``, ``spans``, ``metric-points`` or ``rudder-messages``.
 
         Raises:
             TimeoutError: it had fewer after ``timeout`` seconds.
@@ -188,7 +199,8 @@ class ReceiverClient:
         """Put a fault in force; lift it with :meth:`Fault.lift` or by leaving a ``with`` block.
 
         Args:
-            path: a path pattern, or ``capture``, ``flags``, ``definitions``, ``remote_config``, ``otlp``, ``all``.
+            path: a path pattern, or ``capture``, ``flags``, ``definitions``, ``remote_config``, ``otlp``,
+                ``rudderstack``, ``all``.
             rule: ``status``, ``delay``, ``hang``, ``reset``, ``stage``, ``times``, ``skip``, ``start``, ``end``,
                 ``retry_after``, ``body``, ``method``, ``quota``, ``event``, ``result``, ``details``: see
                 :class:`genops_otel_posthog.receiver.faults.FaultRule`.

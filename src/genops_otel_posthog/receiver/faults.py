@@ -24,7 +24,8 @@ PATH_NAMES: Mapping[str, tuple[str, ...]] = {
     "flags": ("/flags", "/decide"),
     "definitions": ("/flags/definitions", "/api/feature_flag/local_evaluation"),
     "remote_config": ("/api/projects/*/remote_config",),
-    "otlp": ("/v1/*",),
+    "otlp": ("/v1/traces", "/v1/metrics", "/v1/logs"),
+    "rudderstack": ("/v1/batch",),
 }
 """Names a rule may use in place of a path."""
 

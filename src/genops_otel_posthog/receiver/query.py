@@ -103,6 +103,13 @@ LISTINGS: Mapping[str, Listing] = {
         filters="request name type service scope",
         json_filters={"attribute.": "attributes", "resource.": "resource"},
     ),
+    "rudder-messages": _listing(
+        "rudder_messages",
+        "id request at write_key type event user_id anonymous_id message_id timestamp sent_at message",
+        json_columns="message",
+        filters="request write_key type event user_id anonymous_id message_id",
+        more_filters={"trace_id": "json_extract(message, '$.context.traceId') = ?"},
+    ),
 }
 """What can be listed, counted and waited for."""
 
@@ -251,6 +258,11 @@ def summary(connection: sqlite3.Connection) -> dict[str, Any]:
             "names": one("SELECT count(DISTINCT name) FROM metric_points"),
         },
         "logs": one("SELECT count(*) FROM otlp_logs"),
+        "rudder_messages": {
+            "total": one("SELECT count(*) FROM rudder_messages"),
+            "distinct": one("SELECT count(DISTINCT message_id) FROM rudder_messages"),
+            "by_type": _counts(connection, "SELECT type, count(*) FROM rudder_messages GROUP BY 1 ORDER BY 1"),
+        },
     }
 
 

@@ -165,6 +165,31 @@ class MetricSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """One message as RudderStack would keep it.
+
+    Attributes:
+        type: ``track``, ``identify``, ``group``, ``alias``, ``page`` or ``screen``.
+        timestamp: when it happened, as RudderStack computes it, ISO 8601, UTC.
+        sent_at: as the message itself says.
+        message: all of it.
+    """
+
+    id: int
+    request: int
+    at: str
+    write_key: str
+    type: str | None
+    event: str | None
+    user_id: str | None
+    anonymous_id: str | None
+    message_id: str
+    timestamp: str
+    sent_at: str | None
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Bill:
     """What PostHog would bill.
 

@@ -23,7 +23,7 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE requests (          -- one row for each HTTP request, whatever came of it
@@ -80,9 +80,18 @@ CREATE INDEX metric_points_by_name ON metric_points (name);
 CREATE TABLE otlp_logs (
     id INTEGER PRIMARY KEY, request INTEGER NOT NULL, at TEXT NOT NULL, content_type TEXT NOT NULL, body BLOB NOT NULL
 );
+CREATE TABLE rudder_messages (
+    id INTEGER PRIMARY KEY, request INTEGER NOT NULL, at TEXT NOT NULL, write_key TEXT NOT NULL,
+    type TEXT,                   -- track | identify | group | alias | page | screen
+    event TEXT, user_id TEXT, anonymous_id TEXT, message_id TEXT NOT NULL,
+    timestamp TEXT NOT NULL,     -- when it happened, as RudderStack computes it, UTC
+    sent_at TEXT,                -- as sent, of the message itself
+    message TEXT NOT NULL        -- JSON object: all of it
+);
+CREATE INDEX rudder_messages_by_id ON rudder_messages (message_id);
 """
 
-TABLES = ("requests", "events", "persons", "flag_requests", "spans", "metric_points", "otlp_logs")
+TABLES = ("requests", "events", "persons", "flag_requests", "spans", "metric_points", "otlp_logs", "rudder_messages")
 
 
 class Store:
