@@ -319,7 +319,7 @@ class Override(NamedTuple):
 
 
 class PeriodRecord(NamedTuple):
-    """What a ledger holds about a budget in one period, for people. What was held in a period is 0 once it has ended."""
+    """What a ledger holds about a budget in one period, for people. Nothing is held of a period that has ended."""
 
     budget: str
     definition: str
