@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 _logger = logging.getLogger(__name__)
 
 _MOUNTS = Path("/proc/self/mounts")
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how spaces, tabs, line ends and backslashes are written there
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -52,8 +54,7 @@ def network_file_system(path: Path, mounts: str) -> str | None:
         fields = line.split(" ")
         if len(fields) < 3:
             continue
-        # Spaces, tabs, line ends and backslashes are written as octal numbers there.
-        mount_point = Path(fields[1].encode("latin-1", "surrogateescape").decode("unicode_escape"))
+        mount_point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1]))
         # Of two on the same point, the later one hides the earlier.
         if path.is_relative_to(mount_point) and len(mount_point.parts) >= depth:
             found, depth = fields[2], len(mount_point.parts)
