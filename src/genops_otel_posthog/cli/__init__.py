@@ -42,6 +42,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
             "genops_otel_posthog.cli.demo:demo", "See it on this machine: an example shop and what it costs.", "demo"
         ),
         "dev": Subcommand("genops_otel_posthog.cli.dev:dev", "Run a local PostHog and OTLP receiver.", "receiver"),
+        "flags": Subcommand("genops_otel_posthog.cli.flags:flags", "Feature flags beside PostHog."),
         "usage": Subcommand("genops_otel_posthog.cli.usage:usage", "Real usage, from PostHog's billing API."),
         "rules": Subcommand("genops_otel_posthog.cli.rules:rules", "Which spans become which events: check, explain."),
     }

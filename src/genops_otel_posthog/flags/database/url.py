@@ -1,0 +1,56 @@
+"""Which store a URL means, and where it is when there is no URL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from genops_otel_posthog.budgets.ledger.url import default_path
+from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.flags.database.sqlite import SqliteFlagStore
+from genops_otel_posthog.flags.database.store import FlagStore
+
+_EXAMPLES = "sqlite:///var/lib/shop/flags.sqlite3 or postgresql+psycopg://host/database"
+
+
+def open_flag_store(url: str | None = None) -> FlagStore:
+    """The store that a URL means. Nothing is opened or connected to before it is used.
+
+    Args:
+        url: ``sqlite:///absolute/path``, ``sqlite:///./relative/path``, ``sqlite:///~/path``, or what SQLAlchemy takes
+            for another database; ``None`` for a SQLite file in the user's state directory.
+
+    Raises:
+        GenOpsConfigurationError: The URL cannot be used as it is, or a package is missing. Passwords are not repeated.
+    """
+    if url is None:
+        return SqliteFlagStore(default_path().with_name("flags.sqlite3"))
+    scheme, separator, _ = url.partition("://")
+    if not separator or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+_.-]*", scheme):
+        raise GenOpsConfigurationError(f"the flag database is named by a URL such as {_EXAMPLES}")
+    if scheme.lower() == "sqlite":
+        return SqliteFlagStore(_path(url))
+    try:
+        from genops_otel_posthog.flags.database.sqlalchemy import SqlAlchemyFlagStore
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "sqlalchemy":
+            raise
+        raise GenOpsConfigurationError(
+            f"a flag database on {scheme}:// needs the package sqlalchemy, which is not installed: "
+            "pip install 'genops-otel-posthog[sqlalchemy]'"
+        ) from error
+    return SqlAlchemyFlagStore(url)
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.netloc or parts.query or parts.fragment or path in ("", "/") or path.endswith(("/", ":memory:")):
+        raise GenOpsConfigurationError(
+            f"{url!r} names no file that processes can share; write it like sqlite:///absolute/path or "
+            "sqlite:///./relative/path, without options"
+        )
+    if path.startswith(("/./", "/../")):
+        return Path(path[1:])
+    return Path(path[1:]).expanduser() if path.startswith("/~") else Path(path)
