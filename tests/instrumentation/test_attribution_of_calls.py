@@ -137,12 +137,12 @@ def test_under_advisory_the_applications_own_property_wins_and_is_listed(instrum
 
 @pytest.mark.parametrize("policy", ["enforced", "strict", "standard"])
 def test_from_enforced_on_nobody_can_charge_another_team(instrument, client, receiver, policy):
-    observed = instrument(team="checkout", governance_policy=policy)
+    observed = instrument(team="checkout", project="web-shop", governance_policy=policy)
     client.capture("e", distinct_id="u1", properties={"genops_team": "growth", "user_id": "mine"})
     found = properties(receiver, client)
     assert found["genops_team"] == "checkout"
     assert found["user_id"] == "mine"
-    assert owner(observed.span("capture e")) == {"team": "checkout"}
+    assert owner(observed.span("capture e")) == {"team": "checkout", "project": "web-shop"}
 
 
 @pytest.mark.parametrize(

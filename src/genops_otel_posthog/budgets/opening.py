@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from genops_otel_posthog.budgets.alerts.delivery import AlertDelivery
-from genops_otel_posthog.budgets.budget import BudgetPolicy
+from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.budget_file import BudgetFile
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.governor import AlertSink, Governor, GovernorOptions
@@ -52,6 +52,7 @@ def open_budgeting(
     book: PriceBook,
     usage: InProcessUsage,
     *,
+    more: Iterable[Budget] = (),
     used_before: Mapping[str, int] | None = None,
     quietly: Callable[[], AbstractContextManager[object]] = nullcontext,
     on_exchange: OnExchange = lambda seconds, error: None,
@@ -63,6 +64,7 @@ def open_budgeting(
         settings: The merged settings.
         book: The price book.
         usage: The process's month-to-date usage.
+        more: Budgets besides those that settings describe.
         used_before: Units per meter that the organisation is known to have used this month.
         quietly: Makes a context in which alerts are sent, so that whoever traces requests can leave these out.
         on_exchange: Told about each exchange with the ledger.
@@ -79,6 +81,8 @@ def open_budgeting(
     """
     file = BudgetFile.from_settings(settings, strict=strict)
     budgets = BudgetSet.from_settings(settings, file, strict=strict)
+    for budget in more:
+        budgets.add(budget)
     has_budgets = any(True for _ in budgets)
     if not has_budgets and settings.ledger_url is None and settings.governance_policy != "strict":
         return None

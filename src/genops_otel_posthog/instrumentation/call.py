@@ -16,6 +16,8 @@ from typing import Any
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
 
 from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.budgets.decision import Reservation
+from genops_otel_posthog.instrumentation.enforcement import Decision
 from genops_otel_posthog.instrumentation.operations import Operation
 from genops_otel_posthog.instrumentation.patches import Switch
 from genops_otel_posthog.pricing.billing import Charge
@@ -46,6 +48,8 @@ class PostHogCall:
         meter: The meter that the call is mainly counted by.
         units: Units of that meter so far.
         uncleaned: The event that the SDK is about to clean, with its charges; it gets its properties after that.
+        decision: What budgets said, where they were asked.
+        reserved: What is set aside for an event that the SDK has prepared and not taken yet.
         closed: Whether the call has ended. Tasks that the SDK started during the call go on seeing it in their context.
     """
 
@@ -53,6 +57,7 @@ class PostHogCall:
         "amount_nano",
         "closed",
         "context",
+        "decision",
         "definition_polls",
         "distinct_id",
         "event",
@@ -65,6 +70,7 @@ class PostHogCall:
         "operation",
         "owner",
         "quota_limited",
+        "reserved",
         "started_ns",
         "touched_network",
         "uncleaned",
@@ -85,6 +91,8 @@ class PostHogCall:
         self.amount_nano = self.list_nano = self.units = 0
         self.meter: str | None = None
         self.uncleaned: tuple[Any, tuple[Charge, ...]] | None = None
+        self.decision: Decision | None = None
+        self.reserved: Reservation | None = None
         self.started_ns = time_ns()
 
     def add_price(self, price: Price) -> None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # is in __all__
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
+from genops_otel_posthog.budgets.budget import Budget
+from genops_otel_posthog.budgets.budget_set import BudgetSet
+from genops_otel_posthog.budgets.opening import Budgeting, open_budgeting
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.instrumentation.budget_metrics import observe
+from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
 from genops_otel_posthog.instrumentation.patches import Patches, Switch
@@ -34,6 +40,7 @@ from genops_otel_posthog.version import __version__
 _logger = logging.getLogger(__name__)
 
 _SCOPE = "genops_otel_posthog"
+_EXCHANGE_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class is untyped
@@ -56,6 +63,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         Args:
             tracer_provider: Where spans go; the global one when not given.
             meter_provider: Where metrics go; the global one when not given.
+            budgets: Budgets besides those of the environment and of the budgets file.
             request_hook: ``hook(span, client, args, kwargs)``, called with every recording span.
             response_hook: ``hook(span, client, result)``, likewise.
             **kwargs: The options of :class:`PostHogConfig`. What is not given is taken from the environment.
@@ -76,6 +84,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         *,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
+        budgets: Iterable[Budget] = (),
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
         **options: Any,
@@ -85,15 +94,23 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         settings = merge_options(Settings.from_environ(strict=strict), options, strict=strict)
         tracer_provider = tracer_provider or trace.get_tracer_provider()
         resource = getattr(getattr(tracer_provider, "resource", None), "attributes", {})
+        resolver = AttributionResolver(_default_owner(settings, resource), settings.baggage_in)
+        usage = _usage(settings, strict=strict)
+        pricer = Pricer(_price_book(settings, strict=strict), usage, settings.pricing_mode)
+        meter = _meter(meter_provider)
+        self._budgeting = _open_budgeting(settings, budgets, pricer.book, usage, meter, strict=strict)
         telemetry = Telemetry(
             settings,
-            AttributionResolver(_default_owner(settings, resource), settings.baggage_in),
-            Pricer(_price_book(settings, strict=strict), _usage(settings, strict=strict), settings.pricing_mode),
+            resolver,
+            pricer,
             trace.get_tracer(_SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
-            _meter(meter_provider),
+            meter,
+            None if self._budgeting is None else Enforcement(self._budgeting),
             request_hook,
             response_hook,
         )
+        if self._budgeting is not None:
+            self._budgeting.governor.prepare(resolver.defaults)
         self.telemetry = telemetry
         self._switch = Switch()
         self._patches = Patches()
@@ -116,6 +133,55 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
     def _uninstrument(self, **_: Any) -> None:
         self._switch.on = False
         self._patches.undo()
+        if self._budgeting is not None:
+            self._budgeting.governor.close()
+
+    @property
+    def budgets(self) -> BudgetSet | None:
+        """The budgets, to be changed while the application runs; ``None`` where there are none, see
+        :func:`~genops_otel_posthog.budgets.opening.open_budgeting`."""
+        return None if self._budgeting is None else self._budgeting.governor.budgets
+
+
+def _open_budgeting(
+    settings: Settings,
+    budgets: Iterable[Budget],
+    book: PriceBook,
+    usage: InProcessUsage,
+    meter: metrics.Meter,
+    *,
+    strict: bool,
+) -> Budgeting | None:
+    durations = meter.create_histogram(
+        semconv.METRIC_GENOPS_LEDGER_SYNC_DURATION,
+        unit="s",
+        description="Duration of exchanges with the ledger.",
+        explicit_bucket_boundaries_advisory=_EXCHANGE_BUCKETS,
+    )
+
+    def record(seconds: float, error: str | None) -> None:
+        durations.record(seconds, {} if error is None else {semconv.ERROR_TYPE: error})
+
+    budgeting = open_budgeting(
+        settings,
+        book,
+        usage,
+        more=budgets,
+        used_before=_used_before(settings.usage_to_date),
+        quietly=suppress_instrumentation,
+        on_exchange=record,
+        strict=strict,
+    )
+    if budgeting is not None:
+        observe(meter, budgeting.governor)
+    return budgeting
+
+
+def _used_before(usage_to_date: str | None) -> dict[str, int]:
+    try:
+        return parse_usage_to_date(usage_to_date or "")
+    except GenOpsConfigurationError:
+        return {}  # it has been said, see `_usage`
 
 
 def _meter(provider: metrics.MeterProvider | None) -> metrics.Meter:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 from typing import Any
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
@@ -44,6 +45,22 @@ class PostHogConfig:
     metric_labels: list[str] | None = None  # GENOPS_METRIC_LABELS
     baggage_in: list[str] | None = None  # GENOPS_BAGGAGE_IN
     record_distinct_id: bool | None = None  # GENOPS_RECORD_DISTINCT_ID
+    daily_budget_limit: Decimal | float | str | None = None  # GENOPS_DAILY_BUDGET_LIMIT
+    weekly_budget_limit: Decimal | float | str | None = None  # GENOPS_WEEKLY_BUDGET_LIMIT
+    monthly_budget_limit: Decimal | float | str | None = None  # GENOPS_MONTHLY_BUDGET_LIMIT
+    budget_time_zone: str | None = None  # GENOPS_BUDGET_TIME_ZONE
+    budget_share: str | None = None  # GENOPS_BUDGET_SHARE
+    budgets_file: str | None = None  # GENOPS_BUDGETS_FILE
+    on_budget_exceeded: str | None = None  # GENOPS_ON_BUDGET_EXCEEDED
+    critical_events: list[str] | None = None  # GENOPS_CRITICAL_EVENTS
+    budget_sampling: bool | None = None  # GENOPS_BUDGET_SAMPLING
+    ledger_url: str | None = None  # GENOPS_LEDGER_URL
+    ledger_wait_ms: int | None = None  # GENOPS_LEDGER_WAIT
+    alert_webhook: str | None = None  # GENOPS_ALERT_WEBHOOK
+    alert_format: str | None = None  # GENOPS_ALERT_FORMAT
+    alert_secret: str | None = None  # GENOPS_ALERT_SECRET
+    alert_thresholds: str | None = None  # GENOPS_ALERT_THRESHOLDS
+    alert_escalation: list[str] | None = None  # GENOPS_ALERT_ESCALATION
 
 
 OPTION_NAMES = frozenset(option.name for option in fields(PostHogConfig))
@@ -73,7 +90,8 @@ def merge_options(settings: Settings, options: Mapping[str, Any], *, strict: boo
         try:
             parsed = value if isinstance(value, Mapping) else variable.parse(_as_text(value))
         except ValueError as error:
-            problems.append(f"{name}={value!r} cannot be used: {error}; for example {name}={variable.example!r}")
+            shown = name if variable.secret else f"{name}={value!r}"
+            problems.append(f"{shown} cannot be used: {error}; for example {name}={variable.example!r}")
             continue
         given[name] = {**getattr(settings, name), **parsed} if isinstance(parsed, Mapping) else parsed
     if problems and strict:

@@ -14,7 +14,10 @@ from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_co
 from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import NOBODY, Attribution, AttributionResolver
+from genops_otel_posthog.budgets.decision import Refusal, Reservation
 from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
+from genops_otel_posthog.instrumentation.caller import called_by_application
+from genops_otel_posthog.instrumentation.enforcement import Decision, Enforcement, weightier
 from genops_otel_posthog.instrumentation.event_properties import (
     governance_properties,
     merge_with_application,
@@ -53,6 +56,7 @@ class Telemetry:
         pricer: Answers what it costs.
         tracer: Makes the spans.
         meter: Makes the metrics.
+        enforcement: Answers whether it may be made; ``None``: everything may.
         request_hook: Called with each recording span and the call's arguments.
         response_hook: Called with each recording span and the call's result.
     """
@@ -64,11 +68,13 @@ class Telemetry:
         pricer: Pricer,
         tracer: Tracer,
         meter: Meter,
+        enforcement: Enforcement | None = None,
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
     ) -> None:
         self.governance_policy = settings.governance_policy
         self.pricer = pricer
+        self.enforcement = enforcement
         self.resolver = resolver
         self.totals = observed_totals(meter, settings.metric_labels)
         self._application_wins = settings.governance_policy == "advisory"
@@ -93,6 +99,8 @@ class Telemetry:
             semconv.GENOPS_COST_ESTIMATED: True,
             semconv.GENOPS_POLICY_NAME: settings.governance_policy,
         }
+        if enforcement is not None:
+            self._constant[semconv.GENOPS_POLICY_RESULT] = semconv.POLICY_RESULT_ALLOWED
         self._common: dict[tuple[str, Attribution, object, object], dict[str, Any]] = {}
 
     # --- a call of the application ---------------------------------------------------------------------------------
@@ -135,6 +143,8 @@ class Telemetry:
         """Makes the span and the duration of a call that has returned or raised. Never raises."""
         try:
             ended_ns = time_ns()
+            if call.reserved is not None:
+                self.conclude(call.reserved, made=False)
             client = args[0]
             operation = call.operation
             span = None
@@ -160,6 +170,11 @@ class Telemetry:
             attributes.update(operation.result_attributes(result, call.touched_network))
         if self._record_distinct_id and call.events:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
+        told = None
+        decision = call.decision
+        if decision is not None and decision.result != semconv.POLICY_RESULT_ALLOWED and self.enforcement is not None:
+            attributes.update(self.enforcement.attributes(decision))
+            told = self.enforcement.span_event(decision)
         kind = operation.kind if call.touched_network else operation.local_kind
         span = self._tracer.start_span(
             span_name(operation, target), call.context, kind, attributes, start_time=call.started_ns
@@ -167,6 +182,8 @@ class Telemetry:
         if error is not None:
             # The type alone: messages of HTTP errors repeat URLs, and those carry the project key.
             span.set_status(Status(StatusCode.ERROR, type(error).__qualname__))
+        if told is not None:
+            span.add_event(*told)
         return span
 
     def _run_hooks(self, span: Span, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -223,6 +240,51 @@ class Telemetry:
             grouped="$groups" in properties,
             group_analytics=self._group_analytics,
         )
+
+    def judge_event(
+        self, message: dict[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]
+    ) -> Decision | None:
+        """Whether budgets admit an event that the SDK is about to queue; ``None`` where nobody is asked."""
+        if self.enforcement is None:
+            return None
+        context = get_current() if call is None else call.context
+        decision = self.enforcement.judge_event(message, self.owner_of(call), charges, context)
+        if call is not None:
+            # What is said of an event counts, whatever became of flags that it was to carry.
+            first = call.operation.sends_event and not call.events
+            call.decision = decision if first else weightier(call.decision, decision)
+        return decision
+
+    def judge_request(self, charges: tuple[Charge, ...]) -> Decision | None:
+        """The same for a request that PostHog bills by itself. Never raises."""
+        if self.enforcement is None:
+            return None
+        try:
+            call = current_call()
+            decision = self.enforcement.judge_request(self.owner_of(call), charges)
+        except Exception:
+            _logger.exception("Budgets could not be asked about a PostHog request; it is made")
+            return None
+        if call is not None:
+            call.decision = weightier(call.decision, decision)
+        return decision
+
+    def conclude(self, decision: Decision | None, *, made: bool) -> None:
+        """Spends what was set aside for an event or a request that was made, or gives it back."""
+        if isinstance(decision, Reservation) and self.enforcement is not None:
+            (self.enforcement.settle if made else self.enforcement.release)(decision)
+
+    def raise_if_refused(self, call: PostHogCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Tells the application that its event was refused, if it wants to be told that way.
+
+        Raises:
+            GenOpsBudgetExceededError: the event was refused, and ``GENOPS_ON_BUDGET_EXCEEDED=raise``.
+        """
+        decision = call.decision
+        if isinstance(decision, Refusal) and self.enforcement is not None and self.enforcement.raises:
+            operation = call.operation
+            if operation.sends_event and called_by_application(operation.name):
+                raise decision.error(span_name(operation, operation.target_of(args, kwargs)))
 
     def govern_event(self, message: dict[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]) -> None:
         """Adds owner, cost and trace to an event that the SDK is about to queue, where that is wanted.

@@ -10,19 +10,23 @@ raises on its own account.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.context import get_current
 
+from genops_otel_posthog.budgets.decision import Reservation
 from genops_otel_posthog.instrumentation.call import PostHogCall, context_to_observe, current_call, latest_call
+from genops_otel_posthog.instrumentation.enforcement import Decision
 from genops_otel_posthog.instrumentation.operations import LOAD_FLAG_DEFINITIONS
 from genops_otel_posthog.instrumentation.patches import Around, Switch
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
-from genops_otel_posthog.pricing.billing import FLAG_REQUEST, definitions_poll
+from genops_otel_posthog.pricing.billing import FLAG_REQUEST, Charge, definitions_poll
 
 _logger = logging.getLogger(__name__)
 
+_SPENT = "a budget of this application is spent"
 _DEFINITION_PATHS = ("/flags/definitions", "/api/feature_flag/local_evaluation")
 
 
@@ -60,18 +64,29 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 call = None
                 if context_to_observe(switch) is None:
                     return original(*args, **kwargs)
+            decision = None
             try:
                 client, message = args[0], args[1]
                 charges = telemetry.charges_for(client, message)
+                decision = telemetry.judge_event(message, call, charges)
+                if decision is not None and not decision.allowed:
+                    return None
                 if call is None or not cleans or kwargs.get("property_allowlist") is not None:
                     telemetry.govern_event(message, call, charges)
                 else:
                     call.uncleaned = message, charges
             except Exception:
                 _log_uncounted()
+                telemetry.conclude(decision, made=False)
                 return original(*args, **kwargs)
-            uuid = original(*args, **kwargs)
-            if uuid is not None and client.send:
+            taken = False
+            try:
+                uuid = original(*args, **kwargs)
+                taken = uuid is not None and client.send
+            finally:
+                if decision is not None:
+                    telemetry.conclude(decision, made=taken)
+            if taken:
                 try:
                     telemetry.count_event(message, call, charges)
                 except Exception:
@@ -112,13 +127,28 @@ def prepare_meter(telemetry: Telemetry, switch: Switch) -> Around:
         def _prepare_event(self: Any, msg: Any, *args: Any, **kwargs: Any) -> Any:
             call = current_call()
             if _observed(switch, call):
-                _safely(govern, self, msg, call)
+                try:
+                    admitted = govern(self, msg, call)
+                except Exception:
+                    _log_uncounted()
+                else:
+                    if not admitted:
+                        return None, None
             return original(self, msg, *args, **kwargs)
 
         return _prepare_event
 
-    def govern(client: Any, message: Any, call: PostHogCall | None) -> None:
-        telemetry.govern_event(message, call, telemetry.charges_for(client, message))
+    def govern(client: Any, message: Any, call: PostHogCall | None) -> bool:
+        charges = telemetry.charges_for(client, message)
+        decision = telemetry.judge_event(message, call, charges)
+        if decision is not None and not decision.allowed:
+            return False
+        if call is None:
+            telemetry.conclude(decision, made=True)  # nobody would say later whether the SDK took it
+        elif isinstance(decision, Reservation):
+            call.reserved = decision
+        telemetry.govern_event(message, call, charges)
+        return True
 
     return around
 
@@ -140,6 +170,9 @@ def admission_meter(telemetry: Telemetry, switch: Switch) -> Around:
 
 
 def _count_event(telemetry: Telemetry, client: Any, message: Any, call: PostHogCall | None) -> None:
+    if call is not None and call.reserved is not None:
+        reserved, call.reserved = call.reserved, None
+        telemetry.conclude(reserved, made=True)
     telemetry.count_event(message, call, telemetry.charges_for(client, message))
 
 
@@ -168,11 +201,14 @@ def flags_meter(telemetry: Telemetry, switch: Switch) -> Around:
         def flags(*args: Any, **kwargs: Any) -> Any:
             if not _observed(switch, current_call()):
                 return original(*args, **kwargs)
+            decision = _ask_for_request(telemetry, FLAG_REQUEST)
             try:
                 answer = original(*args, **kwargs)
             except Exception as error:
+                telemetry.conclude(decision, made=False)
                 _note_unanswered(error)
                 raise
+            telemetry.conclude(decision, made=True)
             _safely(_count_flags, telemetry)
             return answer
 
@@ -188,17 +224,39 @@ def async_flags_meter(telemetry: Telemetry, switch: Switch) -> Around:
         async def _async_flags(*args: Any, **kwargs: Any) -> Any:
             if not _observed(switch, current_call()):
                 return await original(*args, **kwargs)
+            decision = _ask_for_request(telemetry, FLAG_REQUEST)
             try:
                 answer = await original(*args, **kwargs)
             except Exception as error:
+                telemetry.conclude(decision, made=False)
                 _note_unanswered(error)
                 raise
+            telemetry.conclude(decision, made=True)
             _safely(_count_flags, telemetry)
             return answer
 
         return _async_flags
 
     return around
+
+
+def _ask_for_request(telemetry: Telemetry, charges: tuple[Charge, ...]) -> Decision | None:
+    """Asks budgets about a flag request.
+
+    Raises:
+        QuotaLimitError: they refuse it. PostHog's own answer when a quota is used up, which the SDK understands: it
+            goes on with what it knows, and the application gets its default value.
+    """
+    decision = telemetry.judge_request(charges)
+    if decision is not None and not decision.allowed:
+        call = current_call()
+        if call is not None:
+            call.quota_limited = True
+        refused: Exception = sys.modules["posthog.request"].QuotaLimitError(
+            402, "a budget of this application is spent"
+        )
+        raise refused
+    return decision
 
 
 def _count_flags(telemetry: Telemetry) -> None:
@@ -243,8 +301,15 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 telemetry.finish_call(poll, (_PollingClient(host),), {}, None, error)
 
         def download(call: PostHogCall, *args: Any, **kwargs: Any) -> Any:
+            decision = telemetry.judge_request(definitions_poll(telemetry.pricer.book, not_modified=False))
+            if decision is not None and not decision.allowed:
+                return _unchanged_definitions(kwargs.get("etag"))
             call.touched_network = True
-            answer = original(*args, **kwargs)
+            answer = None
+            try:
+                answer = original(*args, **kwargs)
+            finally:
+                telemetry.conclude(decision, made=answer is not None and not _is_unchanged(answer))
             _safely(_count_definitions, telemetry, call, answer)
             return answer
 
@@ -260,8 +325,25 @@ class _PollingClient:
         self.host = host
 
 
+def _is_unchanged(answer: Any) -> bool:
+    return bool(getattr(answer, "not_modified", False))
+
+
+def _unchanged_definitions(etag: Any) -> Any:
+    """What the SDK takes for "you have the present definitions", so that it goes on with those it has.
+
+    Raises:
+        APIError: an SDK that knows no such answer; it logs the error and goes on as well.
+    """
+    request = sys.modules["posthog.request"]
+    if hasattr(request, "GetResponse"):
+        return request.GetResponse(data=None, etag=etag, not_modified=True)
+    refused: Exception = request.APIError(429, _SPENT)
+    raise refused
+
+
 def _count_definitions(telemetry: Telemetry, call: PostHogCall, answer: Any) -> None:
-    not_modified = bool(getattr(answer, "not_modified", False))
+    not_modified = _is_unchanged(answer)
     if not not_modified:
         call.definition_polls += 1
     telemetry.count_request(definitions_poll(telemetry.pricer.book, not_modified))

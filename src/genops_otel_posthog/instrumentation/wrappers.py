@@ -45,6 +45,8 @@ def around_method(telemetry: Telemetry, switch: Switch, operation: Operation) ->
                 call.closed = True
                 latest_call.reset(token)
                 telemetry.finish_call(call, args, kwargs, result, error)
+            if call.decision is not None:
+                telemetry.raise_if_refused(call, args, kwargs)
             return result
 
         return governed
@@ -72,6 +74,8 @@ def around_coroutine(telemetry: Telemetry, switch: Switch, operation: Operation)
                 call.closed = True
                 latest_call.reset(token)
                 telemetry.finish_call(call, args, kwargs, result, error)
+            if call.decision is not None:
+                telemetry.raise_if_refused(call, args, kwargs)
             return result
 
         return governed
