@@ -7,9 +7,9 @@ converting a span again gives the same event.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
+from hashlib import blake2b, sha1
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # PostHog's own endpoint for spans makes anonymous ids in this namespace
 # (https://github.com/PostHog/posthog, rust/capture/src/otel/identity.rs); with the same one a trace that reaches
 # PostHog both ways has one anonymous person.
-_ANONYMOUS: Final = UUID("392e81d5-3d13-4a6f-b541-bdbf6c865e56")
+_ANONYMOUS: Final = UUID("392e81d5-3d13-4a6f-b541-bdbf6c865e56").bytes
+_NOT_VERSION_NOR_VARIANT: Final = ~(0xF << 76 | 0x3 << 62)
 
 #: Attributes that name the person, in the order they are asked.
 DISTINCT_ID_SOURCES: Final = (
@@ -67,8 +68,12 @@ def event_uuid(trace_id: int, span_id: int, rule: str) -> str:
     """The uuid of the event that a rule makes of a span: version 8 (RFC 9562), the same whenever it is made."""
     data = trace_id.to_bytes(16, "big") + span_id.to_bytes(8, "big") + rule.encode("utf-8", "replace")
     digest = blake2b(data, digest_size=16).digest()
-    number = int.from_bytes(digest, "big") & ~(0xF << 76 | 0x3 << 62) | 8 << 76 | 2 << 62
-    digits = f"{number:032x}"
+    return _uuid_text(int.from_bytes(digest, "big"), version=8)
+
+
+def _uuid_text(number: int, version: int) -> str:
+    """A number with the bits of a uuid of this version, as text."""
+    digits = f"{number & _NOT_VERSION_NOR_VARIANT | version << 76 | 2 << 62:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -90,8 +95,10 @@ def usable_distinct_id(value: object) -> str | None:
 
 
 def anonymous_id(trace_id: str, session: str | None = None) -> str:
-    """The id of a person who is not known: one for a session, else one for a trace."""
-    return str(uuid5(_ANONYMOUS, f"session:{session}" if session else f"trace:{trace_id}"))
+    """The id of a person who is not known: a uuid of version 5 for a session, else for a trace."""
+    name = f"session:{session}" if session else f"trace:{trace_id}"
+    digest = sha1(_ANONYMOUS + name.encode("utf-8", "replace"), usedforsecurity=False).digest()[:16]
+    return _uuid_text(int.from_bytes(digest, "big"), version=5)
 
 
 def posthog_session_id(value: object) -> str | None:
@@ -150,9 +157,11 @@ class Correlation:
             user = span.first("user.id", "enduser.id")
             if user is not None:
                 properties[semconv.PROPERTY_USER_ID] = user
-        session = next(filter(None, map(posthog_session_id, map(span.attributes.get, SESSION_SOURCES))), None)
-        if session is not None:
-            properties["$session_id"] = session
+        for source in SESSION_SOURCES:
+            session = posthog_session_id(span.attributes.get(source))
+            if session is not None:
+                properties["$session_id"] = session
+                break
         if self._trace_url is not None:
             link = self._trace_url.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
             properties["trace_url"] = link

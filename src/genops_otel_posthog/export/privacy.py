@@ -34,6 +34,8 @@ SECRET_NAMES: Final = (
 # own address from being taken for the person's place.
 _KEPT: Final = frozenset({"$process_person_profile", "$geoip_disable"})
 
+_MOST_KNOWN: Final = 4_096
+
 Redact = Callable[[Event], "Event | None"]
 
 
@@ -59,6 +61,7 @@ class Privacy:
     deny_properties: Iterable[str] = SECRET_NAMES
     redact: Redact | None = None
     _tests: dict[str, re.Pattern[str] | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _known: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("allow_events", "deny_events", "allow_properties", "deny_properties"):
@@ -81,19 +84,27 @@ class Privacy:
 
     def properties(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The properties that may leave."""
+        known = self._known
+        return {
+            name: value
+            for name, value in given.items()
+            if (leaves := known.get(name)) or (leaves is None and self._leaves(name))
+        }
+
+    def _leaves(self, name: str) -> bool:
+        """Whether a property of this name may leave; the same names come again and again, so the answer is kept."""
+        lower = name.lower()
         allow, deny = self._tests["allow_properties"], self._tests["deny_properties"]
-        if allow is None and deny is None:
-            return dict(given)
-        return {name: value for name, value in given.items() if _leaves(name, allow, deny)}
-
-
-def _leaves(name: str, allow: re.Pattern[str] | None, deny: re.Pattern[str] | None) -> bool:
-    if name in _KEPT:
-        return True
-    lower = name.lower()
-    if deny is not None and deny.match(lower):
-        return False
-    return allow is None or lower.startswith(("$", "genops_")) or allow.match(lower) is not None
+        if name in _KEPT:
+            leaves = True
+        elif deny is not None and deny.match(lower):
+            leaves = False
+        else:
+            leaves = allow is None or lower.startswith(("$", "genops_")) or allow.match(lower) is not None
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[name] = leaves
+        return leaves
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:

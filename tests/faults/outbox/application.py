@@ -14,8 +14,6 @@ import sys
 import time
 from uuid import UUID
 
-import urllib3  # noqa: F401  # before it becomes another user, who may not be allowed to read the interpreter
-
 from genops_otel_posthog.export.destinations.posthog import PostHogDestination
 from genops_otel_posthog.export.outbox import Outbox, Pauses, Tuning
 
@@ -63,6 +61,7 @@ def main() -> None:
     given = parser.parse_args()
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    destination = PostHogDestination("phc_test", given.url)  # before it becomes another user, as servers do
     if given.max_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (given.max_file, given.max_file))
     if given.user:
@@ -71,7 +70,7 @@ def main() -> None:
         os.setuid(given.user)
     quick = Pauses(first=0.02, longest=0.2)
     tuning = Tuning(linger=0.02, request_timeout=1.0, retries=quick, probes=quick, survey=0.1, disk_retry=0.2)
-    outbox = Outbox(given.directory, [PostHogDestination("phc_test", given.url)], tuning=tuning)
+    outbox = Outbox(given.directory, [destination], tuning=tuning)
     for child in range(given.children):
         if os.fork() == 0:
             fill(outbox, given, given.first + child * given.count, given.count)

@@ -48,6 +48,12 @@ class Http:
     """
 
     def __init__(self, url: str) -> None:
+        # Now rather than with the first request, which may come from a thread while the interpreter ends, or after
+        # the process has become a user who may not read the interpreter's files.
+        import encodings.idna  # noqa: F401
+
+        import urllib3  # noqa: F401
+
         self._url = url
         self._process = 0
         self._pool: urllib3.PoolManager | None = None

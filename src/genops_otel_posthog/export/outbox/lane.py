@@ -139,7 +139,8 @@ class Lane:
                 self._step()
             except Exception:
                 # Without its thread the destination would get nothing more, and nobody would know.
-                _logger.exception("Sending to %s failed unexpectedly; it is tried again", self.name)
+                if not self._failures:
+                    _logger.exception("Sending to %s failed unexpectedly; it is tried again", self.name)
                 with self._store.lock:
                     self._pause(Answer(Verdict.RETRY, "error"))
 
@@ -253,7 +254,8 @@ class Lane:
                 return self.destination.send([record.body for record in batch.records], options.tuning.request_timeout)
         except Exception as error:
             # The door says that it never raises; somebody else's destination may all the same.
-            _logger.exception("Destination %s raised instead of answering; it is tried again", self.name)
+            if not self._failures:
+                _logger.exception("Destination %s raised instead of answering; it is tried again", self.name)
             return Answer(Verdict.RETRY, "error", detail=type(error).__name__)
 
     # --- answers ----------------------------------------------------------------------------------------------------

@@ -413,8 +413,12 @@ class _Maker:
         given = usable_distinct_id(draft.distinct_id)
         if given is not None:
             return given
-        for source in (*draft.distinct_id_sources, *DISTINCT_ID_SOURCES):
+        for source in draft.distinct_id_sources:
             found = usable_distinct_id(value_of(self._span, source))
+            if found is not None:
+                return found
+        for source in DISTINCT_ID_SOURCES:
+            found = usable_distinct_id(self._span.attributes.get(source))
             if found is not None:
                 return found
         return usable_distinct_id(self._owner.user_id)

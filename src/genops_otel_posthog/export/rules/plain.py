@@ -59,24 +59,27 @@ class Plain:
         """
         result: dict[str, Any] = {}
         shortened: list[str] = []
+        left = self.left
         for name, value in given.items():
             kind = type(value)
             if kind is str and len(value) <= _PLAIN_TEXT_LENGTH and value.isascii() and "\x00" not in value:
-                self.left -= len(value) + len(name) + 6
+                left -= len(value) + len(name) + 6
                 plain: Any = value
             elif kind is bool or value is None or (kind is int and -_EXACT_INTEGERS <= value < _EXACT_INTEGERS):
-                self.left -= len(name) + 20
+                left -= len(name) + 20
                 plain = value
             else:
-                self.left -= len(name) + 6
+                self.left = left - len(name) - 6
                 self.cut = False
                 plain = self.value(value)
+                left = self.left
                 if self.cut:
-                    shortened.append(str(name))
-            if self.left < 0 or len(result) >= MAX_PROPERTIES:
+                    shortened.append(text(name))
+            if left < 0 or len(result) >= MAX_PROPERTIES:
                 shortened.extend(text(key) for key in list(given)[len(result) :][:50] if text(key) not in shortened)
                 break
             result[name if type(name) is str and name.isascii() else text(name)] = plain
+        self.left = left
         return result, shortened
 
     def value(self, value: Any, depth: int = 0) -> Any:

@@ -117,7 +117,7 @@ class EventTemplate:
             _text_mapping(name, getattr(self, name))
 
 
-@dataclass(frozen=True)
+@dataclass
 class EventDraft:
     """An event that a rule's own Python code makes; the engine adds ids, owner, person and session.
 
