@@ -43,6 +43,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         ),
         "dev": Subcommand("genops_otel_posthog.cli.dev:dev", "Run a local PostHog and OTLP receiver.", "receiver"),
         "flags": Subcommand("genops_otel_posthog.cli.flags:flags", "Feature flags beside PostHog."),
+        "outbox": Subcommand("genops_otel_posthog.cli.outbox:outbox", "Events that are not delivered yet."),
         "usage": Subcommand("genops_otel_posthog.cli.usage:usage", "Real usage, from PostHog's billing API."),
         "rules": Subcommand("genops_otel_posthog.cli.rules:rules", "Which spans become which events: check, explain."),
     }

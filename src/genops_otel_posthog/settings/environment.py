@@ -79,6 +79,7 @@ class Settings:
     rudderstack_write_key: str | None = field(default=None, repr=False)
     rudderstack_data_plane_url: str = DEFAULT_DATA_PLANE_URL
     database_url: str | None = field(default=None, repr=False)
+    outbox_path: str | None = None
 
     @property
     def sends_to_posthog(self) -> bool:

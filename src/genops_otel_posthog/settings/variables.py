@@ -162,6 +162,15 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     *BUDGET_VARIABLES,
     *DESTINATION_VARIABLES,
+    Variable(
+        "GENOPS_OUTBOX_PATH",
+        "outbox_path",
+        "Directory where events wait until they are delivered; created readable by its user alone. Not given: in the "
+        "user's state directory.",
+        "–",
+        "/var/lib/shop/outbox",
+        text,
+    ),
 )
 
 #: Variables that are announced but not acted on yet, with what they will mean.
@@ -169,7 +178,6 @@ ANNOUNCED: Mapping[str, str] = MappingProxyType(
     {
         "POSTHOG_FLUSH_AT": "Events per batch.",
         "POSTHOG_FLUSH_INTERVAL": "Longest time between batches, in milliseconds.",
-        "GENOPS_OUTBOX_PATH": "Where events wait until they are delivered.",
         "GENOPS_EXPORT_SPANS": "Whether governed spans become PostHog events.",
         "GENOPS_DURABLE_CAPTURE": "Whether the application's own events go through the outbox.",
         "GENOPS_SPAN_RULES": "TOML file with rules that turn spans into events.",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.destinations.protocol import Answer, Verdict
 from genops_otel_posthog.export.outbox import Tuning, default_directory
 from genops_otel_posthog.export.outbox.cursor import CursorFile, Position, cursor_path, read_cursor
@@ -35,11 +36,17 @@ def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("*.seg"))
 
 
-def test_the_default_is_in_the_users_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_directory({"XDG_STATE_HOME": "/state"}) == Path("/state/genops-posthog/outbox")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert default_directory({}) == Path("/home/somebody/.local/state/genops-posthog/outbox")
-    assert default_directory({"XDG_STATE_HOME": "not/absolute"}) == default_directory({})
+def test_the_default_is_in_the_users_state_directory() -> None:
+    assert default_directory({"XDG_STATE_HOME": "/state"}) == Path("/state/genops-otel-posthog/outbox")
+
+
+def test_without_a_home_the_variable_to_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(GenOpsConfigurationError, match="set GENOPS_OUTBOX_PATH"):
+        default_directory({})
 
 
 def test_only_the_user_may_read_what_waits(open_outbox, recorded, make_event, directory) -> None:

@@ -12,25 +12,27 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from genops_otel_posthog.budgets.ledger.url import default_path
+from genops_otel_posthog.errors import GenOpsConfigurationError
+
 SEGMENT_SUFFIX = ".seg"
 CURSOR_SUFFIX = ".cur"
 UNFINISHED_SUFFIX = ".new"
 DEAD_LETTERS = "dead.sqlite3"
 
-_STATE_DIRECTORY = "genops-posthog"
-
 
 def default_directory(environ: Mapping[str, str] | None = None) -> Path:
-    """Where events wait when nobody says where: the user's state directory.
+    """Where events wait when nobody says where: beside the budget ledger, in the user's state directory.
 
-    ``$XDG_STATE_HOME/genops-posthog/outbox``, or ``~/.local/state/genops-posthog/outbox``
-    (https://specifications.freedesktop.org/basedir-spec/latest/).
+    Raises:
+        GenOpsConfigurationError: The user has no home directory.
     """
-    environ = os.environ if environ is None else environ
-    given = environ.get("XDG_STATE_HOME", "")
-    # The specification says that a relative path is to be ignored.
-    state = Path(given) if os.path.isabs(given) else Path(os.path.expanduser("~")) / ".local" / "state"
-    return state / _STATE_DIRECTORY / "outbox"
+    try:
+        return default_path(os.environ if environ is None else environ).with_name("outbox")
+    except GenOpsConfigurationError as error:
+        raise GenOpsConfigurationError(
+            "there is no home directory for events to wait in; set GENOPS_OUTBOX_PATH to a directory of this process"
+        ) from error
 
 
 def prepare(directory: Path) -> None:

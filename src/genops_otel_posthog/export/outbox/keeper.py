@@ -46,6 +46,8 @@ class Keeper:
         self._event = threading.Event()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._survey_now = False
+        self._more = False  # there are orphans that were not adopted yet
         self._not_mine: dict[str, tuple[int, frozenset[str]]] = {}  # size and destinations when it was last looked at
         self._clocks = time.time() - time.monotonic()
 
@@ -56,6 +58,12 @@ class Keeper:
             with contextlib.suppress(RuntimeError):
                 contextvars.Context().run(thread.start)
                 self._thread = thread
+
+    def has_room(self) -> None:
+        """An orphan has been dealt with: there may be another."""
+        if self._more:
+            self._survey_now = True
+            self._event.set()
 
     def stop(self) -> None:
         """Ends the thread soon."""
@@ -75,13 +83,16 @@ class Keeper:
             try:
                 if syncs:
                     self._store.sync()
-                if time.monotonic() >= surveyed + tuning.survey:
+                if self._survey_now or time.monotonic() >= surveyed + tuning.survey:
                     surveyed = time.monotonic()
+                    self._survey_now = False
                     self.survey()
             except Exception:
                 # Without this thread orphans would wait for ever, and nobody would know.
                 _logger.exception("Keeping the outbox directory %s failed unexpectedly", self._store.directory)
-            self._event.wait(min(tuning.sync, tuning.survey) if syncs else tuning.survey)
+            if not self._stopping:
+                self._event.wait(min(tuning.sync, tuning.survey) if syncs else tuning.survey)
+                self._event.clear()
 
     def survey(self) -> None:
         """Looks at the directory once."""
@@ -105,9 +116,13 @@ class Keeper:
             held = {segment.name for segment in self._store.segments}
             adopted = sum(not segment.owned for segment in self._store.segments)
             served = frozenset(self._store.lanes)
+        self._more = False
         for path in found:
-            if self._stopping or adopted >= _ADOPTED_AT_ONCE:
+            if self._stopping:
                 return
+            if adopted >= _ADOPTED_AT_ONCE:
+                self._more = True
+                break
             if path.stem in held or self._not_mine.get(path.name) == (_size(path), served):
                 continue
             segment = self._take(path, served)

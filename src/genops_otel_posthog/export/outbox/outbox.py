@@ -150,6 +150,11 @@ class Outbox:
         _close_store(self._store, max(0.0, deadline - time.monotonic()))
         return is_delivered
 
+    def wait(self, timeout: float) -> None:
+        """Waits for a change of the accounting, at most so many seconds."""
+        with self._store.changed:
+            self._store.changed.wait(timeout)
+
     def accounting(self) -> Accounting:
         """What became of every event, of all outboxes of this process in this directory."""
         return self._store.accounting()

@@ -382,6 +382,8 @@ class Store:
         if any(position.records < segment.records for position in segment.positions.values()):
             return
         self.segments.remove(segment)
+        if not segment.owned:
+            self.keeper.has_room()
         if isinstance(segment, FileSegment) and _others_wait(segment):
             segment.release()
             return
