@@ -13,6 +13,8 @@ from uuid import UUID
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.attribution.owner import FIELD_NAMES
+from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView
@@ -115,6 +117,22 @@ def posthog_session_id(value: object) -> str | None:
     return str(found) if found.version == 7 else None
 
 
+_GROUPS: Final = (
+    ("workspace", semconv.PROPERTY_WORKSPACE_ID),
+    ("organization", semconv.PROPERTY_ORGANIZATION_ID),
+)
+
+#: What every event says about who made it and where it did not come from: the exporter's own address is nobody's place.
+_LIBRARY: Final = {
+    "$lib": "genops-otel-posthog",
+    "$lib_version": __version__,
+    "$is_server": True,
+    "$geoip_disable": True,
+}
+_OWNER_ATTRIBUTES: Final = frozenset(attribute for _, attribute, _ in FIELD_NAMES)
+_MOST_OWNERS: Final = 2_048
+
+
 class Correlation:
     """Reads owner, person, session and ids off spans.
 
@@ -127,12 +145,29 @@ class Correlation:
         self._defaults = defaults
         self._trace_url = trace_url
         self._of_resources: dict[int, tuple[Mapping[str, Any], Attribution]] = {}
+        self._of_values: dict[tuple[Any, ...], Attribution] = {}
 
     def owner(self, span: SpanView) -> Attribution:
-        """Whose span it is."""
-        own = Attribution.from_attributes(span.attributes) if _names_an_owner(span.attributes) else None
+        """Whose span it is. Answers are kept, because owners come again and again."""
         base = self._of_resource(span.resource)
-        return base if own is None else own.over(base)
+        named = [
+            item
+            for item in span.attributes.items()
+            if item[0] in _OWNER_ATTRIBUTES or item[0].startswith(semconv.GENOPS_TAG_PREFIX)
+        ]
+        if not named:
+            return base
+        key = (base, *named)
+        try:
+            known = self._of_values.get(key)
+        except TypeError:  # a value that is a list
+            return Attribution.from_attributes(span.attributes).over(base)
+        if known is None:
+            known = Attribution.from_attributes(span.attributes).over(base)
+            if len(self._of_values) >= _MOST_OWNERS:
+                self._of_values = {}
+            self._of_values[key] = known
+        return known
 
     def _of_resource(self, resource: Mapping[str, Any]) -> Attribution:
         # A process has one resource, so its identity is the key; holding it keeps the identity from being used again.
@@ -151,6 +186,7 @@ class Correlation:
             semconv.PROPERTY_DOLLAR_TRACE_ID: span.trace_id,
             semconv.PROPERTY_DOLLAR_SPAN_ID: span.span_id,
             semconv.PROPERTY_TRACE_ID: span.trace_id,
+            **_LIBRARY,
             **owner.event_properties(),
         }
         if semconv.PROPERTY_USER_ID not in properties:
@@ -169,9 +205,9 @@ class Correlation:
 
     def groups(self, properties: Mapping[str, Any]) -> dict[str, str]:
         """The PostHog groups of an event: its workspace and its organisation."""
-        names = (("workspace", semconv.PROPERTY_WORKSPACE_ID), ("organization", semconv.PROPERTY_ORGANIZATION_ID))
-        return {group: str(properties[name]) for group, name in names if properties.get(name)}
-
-
-def _names_an_owner(attributes: Mapping[str, Any]) -> bool:
-    return any(name.startswith("genops.") for name in attributes)
+        groups: dict[str, str] = {}
+        for group, name in _GROUPS:
+            key = properties.get(name)
+            if key:
+                groups[group] = str(key)
+        return groups

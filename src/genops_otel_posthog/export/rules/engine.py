@@ -25,7 +25,6 @@ from genops_otel_posthog.export.rules.matching import Candidate, Index
 from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES, Plain, text
 from genops_otel_posthog.export.rules.rule import MAX_NAME_LENGTH, EventDraft, EventTemplate, Skip, SpanRule
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView, iso_time, value_of
-from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -175,10 +174,7 @@ class Rules:
             Events and reasons. Whatever the span is, nothing is raised.
         """
         try:
-            scope = span.instrumentation_scope
-            found = self._index.candidates(
-                scope.name if scope is not None else "", span.name, span.attributes or {}, span.events
-            )
+            found = self._index.candidates(span)
             if not found:
                 return _NO_RULE
             return self._convert(SpanView(span), found)
@@ -188,14 +184,15 @@ class Rules:
             return Conversion((), (LeftOut(None, Reason.INVALID, f"the span cannot be read: {_said(error)}"),))
 
     def _convert(self, span: SpanView, found: list[Candidate]) -> Conversion:
-        withheld = self._withheld(span)
         met = [candidate for candidate in found if candidate.meets(span)]
+        withheld = self._withheld(span) if met else None
         if withheld is not None:
             met = [candidate for candidate in met if _names(candidate, withheld)]
         if not met:
             if withheld is not None:
                 return Conversion((), (LeftOut(None, Reason.FILTERED, withheld),))
             return _NO_RULE
+        span.require_ids_and_times()
         maker = _Maker(self, span)
         for candidate in met:
             rule = candidate.rule
@@ -211,12 +208,12 @@ class Rules:
         """Why the span takes part only by a rule that names it, ``None`` for the application's own spans."""
         if span.scope == OWN_SCOPE:
             return _OWN
-        if span.kind == "client":
-            for name in ADDRESS_ATTRIBUTES:
-                value = span.attributes.get(name)
-                if isinstance(value, str) and value:
-                    host = _host_of(value)
-                    return _DELIVERY if any(host == own or host.endswith("." + own) for own in self._hosts) else None
+        for name in ADDRESS_ATTRIBUTES:
+            value = span.attributes.get(name)
+            if value and isinstance(value, str):
+                host = _host_of(value)
+                delivery = any(host == own or host.endswith("." + own) for own in self._hosts)
+                return _DELIVERY if delivery and span.kind == "client" else None
         return None
 
 
@@ -324,13 +321,17 @@ class _Maker:
                 for attribute, value in span.attributes.items()
                 if attribute.startswith(template.copy) and attribute not in properties  # type: ignore[arg-type]  # a tuple
             )
-        groups = {kind: value_of(span, source) for kind, source in template.groups.items()}
+        groups: dict[str, str] = {}
+        for kind, source in template.groups.items():
+            value = value_of(span, source)
+            if value is not None and value != "":
+                groups[kind] = text(value)
         return EventDraft(
             name,
             properties,
             distinct_id_sources=template.distinct_id,
             person_profile=template.person_profile,
-            groups={kind: text(value) for kind, value in groups.items() if value is not None and value != ""},
+            groups=groups,
             time=span.start if template.timestamp == "start" else span.end,
             sample_rate=template.sample_rate,
             importance=template.importance,
@@ -350,7 +351,7 @@ class _Maker:
         if rate < 1 and not _sampled(span.trace_number, rate):
             self.leave_out(rule, Reason.SAMPLED, f"of such traces the part {rate:g} is kept", name)
             return
-        properties = {**self._common, **_LIBRARY}
+        properties = self._common.copy()
         distinct_id = self._distinct_id(draft)
         if distinct_id is None:
             session = span.first(*SESSION_SOURCES)
@@ -365,14 +366,14 @@ class _Maker:
         properties.update(draft.properties)
         for name_of_null in draft.null_properties:
             properties.setdefault(name_of_null, None)
-        groups = {**rules._correlation.groups(properties), **draft.groups}
-        if groups:
-            properties["$groups"] = groups
+        groups = rules._correlation.groups(properties)
+        if groups or draft.groups:
+            properties["$groups"] = {**groups, **draft.groups}
         if rules._estimate is not None:
             estimated = rules._estimate(name, properties)
             if estimated is not None:
                 properties[semconv.PROPERTY_GENOPS_COST_ESTIMATED] = estimated
-        plain = self._plain(rule, name, rules.privacy.properties(properties))
+        plain = self._plain(rule, name, properties)
         if plain is None:
             return
         uuid = event_uuid(span.trace_number, span.span_number, f"{rule.id}#{draft.key}" if draft.key else rule.id)
@@ -382,7 +383,8 @@ class _Maker:
             self._made.append(Made(redacted, rule.id, draft.model_cost))
 
     def _plain(self, rule: SpanRule, name: str, properties: Mapping[str, Any]) -> dict[str, Any] | None:
-        plain, shortened = Plain(self._rules._max_event_bytes).properties(properties)
+        leaving = self._rules.privacy.properties(properties)
+        plain, shortened = Plain(self._rules._max_event_bytes).properties(leaving)
         if shortened:
             if semconv.PROPERTY_DOLLAR_TRACE_ID not in plain:
                 self.leave_out(
@@ -422,14 +424,6 @@ class _Maker:
             if found is not None:
                 return found
         return usable_distinct_id(self._owner.user_id)
-
-
-_LIBRARY: Final = {
-    "$lib": "genops-otel-posthog",
-    "$lib_version": __version__,
-    "$is_server": True,
-    "$geoip_disable": True,
-}
 
 
 def _filled(template: str, span: SpanView) -> str | Skip:

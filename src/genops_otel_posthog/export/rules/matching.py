@@ -7,13 +7,15 @@ attributes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
 from genops_otel_posthog.export.rules.rule import OneOf, Prefix, Present, SpanRule
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
     from genops_otel_posthog.export.rules.view import SpanView
 
 _WILD = re.compile(r"[*?\[]")
@@ -27,7 +29,18 @@ class Candidate:
         position: Its place among the rules.
     """
 
-    __slots__ = ("_attributes", "_kinds", "_name", "_scope", "_statuses", "names_own_spans", "position", "rule")
+    __slots__ = (
+        "_attributes",
+        "_kinds",
+        "_name",
+        "_scope",
+        "_statuses",
+        "ask_any_attribute",
+        "ask_span_event",
+        "names_own_spans",
+        "position",
+        "rule",
+    )
 
     def __init__(self, rule: SpanRule, position: int) -> None:
         self.rule = rule
@@ -37,6 +50,9 @@ class Candidate:
         self._kinds = frozenset(rule.kind)
         self._statuses = frozenset(rule.status)
         self._attributes = tuple((name, _test(condition)) for name, condition in rule.attributes.items())
+        # False where the index has answered already.
+        self.ask_any_attribute = bool(rule.any_attribute)
+        self.ask_span_event = bool(rule.span_event)
         self.names_own_spans = rule.scope is not None and not _WILD.match(rule.scope)
 
     def meets(self, span: SpanView) -> bool:
@@ -55,9 +71,9 @@ class Candidate:
             value = attributes.get(name)
             if value is None or not test(value):
                 return False
-        if rule.any_attribute and not any(attributes.get(name) is not None for name in rule.any_attribute):
+        if self.ask_any_attribute and not any(attributes.get(name) is not None for name in rule.any_attribute):
             return False
-        return not rule.span_event or any(event.name in rule.span_event for event in span.events)
+        return not self.ask_span_event or any(event.name in rule.span_event for event in span.events)
 
 
 class Index:
@@ -86,27 +102,29 @@ class Index:
         elif rule.attributes:
             self._keys.setdefault(next(iter(rule.attributes)), []).append(candidate)
         elif rule.any_attribute:
+            candidate.ask_any_attribute = False
             for name in dict.fromkeys(rule.any_attribute):
                 self._keys.setdefault(name, []).append(candidate)
         elif rule.span_event:
+            candidate.ask_span_event = False
             for name in rule.span_event:
                 self._events.setdefault(name, []).append(candidate)
         else:
             self._always.append(candidate)
 
-    def candidates(
-        self, scope: str, name: str, attributes: Mapping[str, Any], events: Sequence[Any]
-    ) -> list[Candidate]:
-        """The rules that a span with these facts may meet, in their order."""
+    def candidates(self, span: ReadableSpan) -> list[Candidate]:
+        """The rules that a span may meet, in their order."""
         found = list(self._always)
-        if scope in self._scopes:
-            found += self._scopes[scope]
-        if name in self._names:
-            found += self._names[name]
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name in self._scopes:
+            found += self._scopes[scope.name]
+        if span.name in self._names:
+            found += self._names[span.name]
+        attributes = span.attributes
         if attributes and not self._no_key(attributes):
             for key in self._keys.keys() & attributes.keys():
                 found += self._keys[key]
-        if events and self._events:
+        if self._events and (events := span.events):
             for event in {event.name for event in events}:
                 found += self._events.get(event, ())
         if len(found) > 1:

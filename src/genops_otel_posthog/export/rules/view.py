@@ -28,71 +28,91 @@ class SpanView:
     Attributes:
         span: The span itself.
         attributes: Its attributes.
-        resource: Its resource's attributes.
         name: Its name.
-        kind: ``internal``, ``server``, ``client``, ``producer`` or ``consumer``.
-        status: ``unset``, ``ok`` or ``error``.
-        status_message: What the status says beside.
         scope: Name of the instrumentation scope.
-        scope_version: Its version.
         trace_number: The trace id as a number.
         span_number: The span id as a number.
         trace_id: The trace id, 32 hex digits.
         span_id: The span id, 16 hex digits.
-        parent_id: The parent's span id, ``None`` for a root.
         start: Nanoseconds since 1970-01-01 UTC.
         end: The same.
         events: Its span events.
-
-    Raises:
-        InvalidSpan: It has no valid ids, or no times.
     """
 
     __slots__ = (
         "attributes",
         "end",
         "events",
-        "kind",
         "name",
-        "parent_id",
-        "resource",
         "scope",
-        "scope_version",
         "span",
         "span_id",
         "span_number",
         "start",
-        "status",
-        "status_message",
         "trace_id",
         "trace_number",
     )
 
     def __init__(self, span: ReadableSpan) -> None:
+        # The SDK's own mapping takes five times as long for every look-up.
+        self.attributes: Mapping[str, Any] = dict(span.attributes or _NOTHING)
+        self.events: Sequence[SpanEvent] = span.events
+        self.name: str = span.name
+        scope = span.instrumentation_scope
+        self.scope: str = scope.name if scope is not None else ""
+        self.span = span
+
+    def require_ids_and_times(self) -> None:
+        """Reads what every event is made of. Separate, because most spans become none.
+
+        Raises:
+            InvalidSpan: It has no valid ids, or no times.
+        """
+        span = self.span
         context = span.get_span_context()
         if context is None or not context.trace_id or not context.span_id:
             raise InvalidSpan("the span has no valid trace id and span id")
-        if not isinstance(span.start_time, int) or not isinstance(span.end_time, int):
+        start, end = span.start_time, span.end_time
+        if not isinstance(start, int) or not isinstance(end, int):
             raise InvalidSpan("the span has no start or no end")
-        self.span = span
-        # The SDK's own mapping takes five times as long for every look-up.
-        self.attributes: Mapping[str, Any] = dict(span.attributes or _NOTHING)
-        self.resource: Mapping[str, Any] = getattr(span.resource, "attributes", None) or _NOTHING
-        self.name: str = span.name
-        self.kind: str = span.kind.name.lower()
-        self.status: str = span.status.status_code.name.lower()
-        self.status_message: str = span.status.description or ""
-        scope = span.instrumentation_scope
-        self.scope: str = scope.name if scope is not None else ""
-        self.scope_version: str = (scope.version if scope is not None else None) or ""
+        self.start: int = start
+        self.end: int = end
         self.trace_number: int = context.trace_id
         self.span_number: int = context.span_id
         self.trace_id = f"{context.trace_id:032x}"
         self.span_id = f"{context.span_id:016x}"
-        self.parent_id = f"{span.parent.span_id:016x}" if span.parent is not None and span.parent.span_id else None
-        self.start: int = span.start_time
-        self.end: int = span.end_time
-        self.events: Sequence[SpanEvent] = span.events
+
+    @property
+    def kind(self) -> str:
+        """``internal``, ``server``, ``client``, ``producer`` or ``consumer``."""
+        return self.span.kind.name.lower()
+
+    @property
+    def status(self) -> str:
+        """``unset``, ``ok`` or ``error``."""
+        return self.span.status.status_code.name.lower()
+
+    @property
+    def status_message(self) -> str:
+        """What the status says beside."""
+        return self.span.status.description or ""
+
+    @property
+    def scope_version(self) -> str:
+        """Version of its instrumentation scope."""
+        scope = self.span.instrumentation_scope
+        return (scope.version if scope is not None else None) or ""
+
+    @property
+    def parent_id(self) -> str | None:
+        """The parent's span id, ``None`` for a root."""
+        parent = self.span.parent
+        return f"{parent.span_id:016x}" if parent is not None and parent.span_id else None
+
+    @property
+    def resource(self) -> Mapping[str, Any]:
+        """Its resource's attributes."""
+        return getattr(self.span.resource, "attributes", None) or _NOTHING
 
     @property
     def is_error(self) -> bool:
