@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from genops_otel_posthog.demo.figures import Call, Figures, MeterLine, Spans
+from genops_otel_posthog.demo.figures import BudgetLine, Call, Figures, MeterLine, Spans
 
 AGREED = MeterLine("events", 3, 3, 3, 150_000, 150_000)
+BUDGET = BudgetLine("everybody", "month", "", 1_000_000, 150_000, 150_000, 2, 2)
 CALL = Call("GET /", "server", 1_000_000, "", "", (), None, ())
 SPANS = Spans(CALL, "0" * 32, 3, 3, (), (), 150_000, "a-book")
 FIGURES = Figures(SPANS, (), (AGREED,), 3, 0, 0, requests=3, telemetry=True)
@@ -53,3 +54,23 @@ def test_lost_and_unseen_events_are_problems() -> None:
         "2 events were sent and did not arrive",
         "1 billable events arrived that no span tells of",
     )
+
+
+def test_a_budget_that_adds_up_has_no_problem() -> None:
+    assert replace(FIGURES, budgets=(BUDGET,)).problems == ()
+
+
+def test_a_budget_that_was_exceeded_is_a_problem() -> None:
+    over = BUDGET._replace(limit_nano=100_000)
+
+    assert replace(FIGURES, budgets=(over,)).problems == ("budget everybody has spent 150000 of 100000 nano-USD",)
+
+
+def test_everybodys_budget_must_have_spent_what_the_spans_cost() -> None:
+    assert BUDGET._replace(cost_nano=100_000).problems == (
+        "budget everybody has spent 150000 nano-USD, its spans 100000",
+    )
+
+
+def test_every_refusal_must_have_its_span() -> None:
+    assert BUDGET._replace(refused_spans=1).problems == ("budget everybody refused 2 calls, and 1 spans say so",)

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from genops_otel_posthog.demo.backends import Backends
-from genops_otel_posthog.demo.figures import Call, CostLine, Figures, FlagLine, MeterLine, Spans
+from genops_otel_posthog.demo.figures import BudgetLine, Call, CostLine, Figures, FlagLine, MeterLine, Spans
 from genops_otel_posthog.demo.report import as_document, print_report
 from genops_otel_posthog.demo.run import Demonstration
 from genops_otel_posthog.demo.traffic import Traffic
@@ -209,3 +209,50 @@ def test_the_document_says_where_things_went(figures: Figures | None) -> None:
     document = as_document(replace(DEMONSTRATION, figures=figures))
 
     assert (document["events_to"], document["telemetry_to"]) == ("local receiver", "local receiver")
+
+
+REFUSED = Call(
+    "GET /",
+    "server",
+    1_000_000,
+    "",
+    "",
+    (),
+    None,
+    (Call("capture $pageview", "producer", 200_000, "growth", "acme", (), 0, (), "growth-daily"),),
+)
+WITH_BUDGETS = replace(
+    DEMONSTRATION,
+    figures=replace(
+        FIGURES,
+        spans=replace(SPANS, refused=REFUSED),
+        budgets=(
+            BudgetLine("everybody", "month", "", 1_000_000_000, 348_000, 348_000, 0, 0),
+            BudgetLine("growth-daily", "day", "growth", 350_000, 348_000, None, 7, 7),
+        ),
+    ),
+)
+
+
+def test_budgets_stand_beside_what_was_spent_and_refused() -> None:
+    lines = printed(WITH_BUDGETS)
+
+    assert any(line.split() == ["everybody", "everybody", "1.000000", "0.000348", "0.0", "%", "0"] for line in lines)
+    assert any(
+        line.split() == ["growth-daily", "team", "growth", "0.000350", "0.000348", "99.4", "%", "7"] for line in lines
+    )
+
+
+def test_a_refused_call_stands_in_its_request_with_the_budget_that_refused_it() -> None:
+    assert any("capture $pageview" in line and "refused by growth-daily" in line for line in printed(WITH_BUDGETS))
+
+
+def test_the_verdict_says_how_many_calls_were_refused() -> None:
+    assert any(line.endswith("7 calls were refused by a budget and never sent.") for line in printed(WITH_BUDGETS, 200))
+
+
+def test_the_document_says_who_refused_what() -> None:
+    document = as_document(WITH_BUDGETS)
+
+    assert document["budgets"]["growth-daily"]["refused_calls"] == 7
+    assert document["refused"]["calls"][0]["refused_by"] == "growth-daily"

@@ -113,6 +113,15 @@ def test_billable_and_free_flag_reads_are_told_apart(shown: dict[str, Any]) -> N
     assert flags["definitions"] == {"times": 1, "billable_units": 10}
 
 
+def test_one_team_runs_out_of_its_budget_while_the_others_go_on(shown: dict[str, Any]) -> None:
+    spent, everybody = shown["budgets"]["storefront-daily"], shown["budgets"]["shop-monthly"]
+
+    assert Decimal("0.95") < Decimal(spent["spent_usd"]) / Decimal(spent["limit_usd"]) <= 1
+    assert spent["refused_calls"] > 0 == everybody["refused_calls"]
+    assert Decimal(everybody["spent_usd"]) == Decimal(shown["estimate_usd"])
+    assert "storefront-daily" in {call["refused_by"] for call in shown["refused"]["calls"]}
+
+
 def test_all_events_arrive(shown: dict[str, Any]) -> None:
     assert shown["events"]["accepted"] > 500
     assert (shown["events"]["lost"], shown["events"]["without_span"]) == (0, 0)

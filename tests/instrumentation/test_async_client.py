@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
 
-from genops_otel_posthog import governance
+from genops_otel_posthog import Budget, governance
 
 pytest.importorskip("posthog.async_client", reason="this SDK has no asynchronous client")
 pytestmark = pytest.mark.newest
+
+AT_LIST_PRICE = {"pricing_mode": "list", "ledger_url": "memory://", "ledger_wait_ms": 10_000}
 
 
 def run(receiver: Any, body: Callable[[Any], Awaitable[None]], **options: Any) -> None:
@@ -164,3 +167,46 @@ def test_the_sdks_warning_points_at_the_caller(instrument, receiver):
 
     run(receiver, body)
     assert [warning.filename for warning in caught if "send_feature_flags" in str(warning.message)] == [__file__]
+
+
+def test_a_spent_budget_keeps_events_off_the_wire(instrument, receiver):
+    limit = Budget(id="daily", limit=Decimal("0.00015"))
+    observed = instrument(
+        pricing_mode="list",
+        ledger_url="memory://",
+        ledger_wait_ms=10_000,
+        governance_policy="enforced",
+        budgets=[limit],
+    )
+    returned = []
+
+    async def body(client: Any) -> None:
+        for _ in range(3):
+            returned.append(client.capture("e", distinct_id="u1", properties={"$process_person_profile": False}))
+        returned.append(await client.capture_immediate("e", distinct_id="u1"))
+
+    run(receiver, body)
+    assert [uuid is None for uuid in returned] == [False, False, False, True]
+    assert len(receiver.events()) == 3
+    assert observed.spans[-1].attributes["genops.policy.result"] == "blocked"
+
+
+def test_what_the_asynchronous_sdk_did_not_take_is_not_spent(instrument, receiver):
+    limit = Budget(id="daily", limit=Decimal("0.00005"))
+    instrument(
+        pricing_mode="list",
+        ledger_url="memory://",
+        ledger_wait_ms=10_000,
+        governance_policy="enforced",
+        budgets=[limit],
+    )
+
+    async def body(client: Any) -> None:
+        client.send = False
+        for _ in range(5):
+            client.capture("e", distinct_id="u1", properties={"$process_person_profile": False})
+        client.send = True
+        assert client.capture("e", distinct_id="u1", properties={"$process_person_profile": False})
+
+    run(receiver, body)
+    assert len(receiver.events()) == 1

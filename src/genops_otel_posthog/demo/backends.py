@@ -16,6 +16,7 @@ from genops_otel_posthog.settings import DEFAULT_HOST
 USAGE_TO_DATE = (
     "events=999_800,identified_events=999_900,feature_flag_requests=999_900,llm_events=99_995,exceptions=99_997"
 )
+BUDGETS = Path(__file__).with_name("budgets.toml")
 PERSONAL_KEY = "POSTHOG_PERSONAL_API_KEY"
 SERVICE = "shop"
 
@@ -120,6 +121,8 @@ def shop_environment(
         "GENOPS_PROJECT": "shop",
         "GENOPS_ENVIRONMENT": "development",
         "GENOPS_USAGE_TO_DATE": USAGE_TO_DATE,
+        "GENOPS_BUDGETS_FILE": str(BUDGETS),
+        "GENOPS_LEDGER_URL": "sqlite:///./ledger.sqlite3",  # in the shop's own directory, which is removed at the end
     }
     shop |= _telemetry(environ, backends, receiver_url)
     if not metrics:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.demo.figures import Call, CostLine, Figures, FlagLine, MeterLine, Spans
+from genops_otel_posthog.demo.figures import BudgetLine, Call, CostLine, Figures, FlagLine, MeterLine, Spans
 from genops_otel_posthog.money import NANO_PER_USD
 from genops_otel_posthog.pricing.billing import UNBILLED_EVENTS
 from genops_otel_posthog.pricing.book import PriceBook
@@ -42,6 +42,7 @@ def read_figures(
     return Figures(
         spans=_spans(receiver, spans, governed) if governed else None,
         flags=_flags(governed, bill),
+        budgets=_budgets(receiver, governed) if telemetry else (),
         meters=_meters(
             units_of_spans(governed) if telemetry else None,
             _by_meter(receiver.metrics(semconv.METRIC_GENOPS_USAGE)) if telemetry else None,
@@ -88,9 +89,11 @@ def _amount(span: ReceivedSpan) -> int:
 
 def _spans(receiver: ReceiverClient, spans: Sequence[ReceivedSpan], governed: Sequence[ReceivedSpan]) -> Spans:
     trace_id = _most_telling_trace(governed)
+    refused_in = next((span.trace_id for span in governed if _refused_by(span)), None)
     return Spans(
         trace=_call(receiver.trace(trace_id).roots[0]),
         trace_id=trace_id,
+        refused=None if refused_in is None else _call(receiver.trace(refused_in).roots[0]),
         requests=sum(span.kind == "server" for span in spans),
         calls=len(governed),
         costs=_cost_lines(governed),
@@ -123,7 +126,44 @@ def _call(node: SpanNode) -> Call:
         customer=span.attributes.get(semconv.GENOPS_CUSTOMER_ID, ""),
         meters=meters_of(span),
         amount_nano=_amount(span) if governed else None,
+        refused_by=_refused_by(span),
         calls=tuple(map(_call, node.children)),
+    )
+
+
+def _refused_by(span: ReceivedSpan) -> str:
+    if span.attributes.get(semconv.GENOPS_POLICY_RESULT) != semconv.POLICY_RESULT_BLOCKED:
+        return ""
+    return str(span.attributes.get(semconv.GENOPS_BUDGET_ID, ""))
+
+
+def _budgets(receiver: ReceiverClient, governed: Sequence[ReceivedSpan]) -> tuple[BudgetLine, ...]:
+    """The budgets by the metrics, each beside what the spans of its calls say."""
+    limits = {
+        series.attributes[semconv.GENOPS_BUDGET_ID]: series
+        for series in receiver.metrics(semconv.METRIC_GENOPS_BUDGET_LIMIT)
+    }
+    spent = {
+        series.attributes[semconv.GENOPS_BUDGET_ID]: series.value or 0.0
+        for series in receiver.metrics(semconv.METRIC_GENOPS_BUDGET_CONSUMED)
+    }
+    refused: Counter[str] = Counter()
+    for series in receiver.metrics(semconv.METRIC_GENOPS_POLICY_DECISIONS):
+        if series.attributes[semconv.GENOPS_POLICY_RESULT] == semconv.POLICY_RESULT_BLOCKED:
+            refused[series.attributes[semconv.GENOPS_BUDGET_ID]] += int(series.value or 0)
+    refused_spans = Counter(map(_refused_by, governed))
+    return tuple(
+        BudgetLine(
+            budget=budget,
+            period=series.attributes[semconv.GENOPS_BUDGET_PERIOD],
+            team=series.attributes.get(semconv.GENOPS_TEAM, ""),
+            limit_nano=_nano(series.value or 0.0),
+            spent_nano=_nano(spent.get(budget, 0.0)),
+            cost_nano=None if semconv.GENOPS_TEAM in series.attributes else sum(map(_amount, governed)),
+            refused=refused[budget],
+            refused_spans=refused_spans[budget],
+        )
+        for budget, series in sorted(limits.items())
     )
 
 

@@ -75,6 +75,43 @@ class FlagLine(NamedTuple):
     units: int
 
 
+class BudgetLine(NamedTuple):
+    """A budget, as the shop reported it last.
+
+    Attributes:
+        budget: Its id.
+        period: ``day`` or ``month``.
+        team: Whose it is; empty for everybody's.
+        limit_nano: Limit, nano-USD.
+        spent_nano: Spent, nano-USD.
+        cost_nano: What everybody's calls cost by their spans, nano-USD; ``None`` for a team's budget, whose part of the
+            free tier the ledger settles once a second and the spans at each call.
+        refused: Calls that it refused, by the metric.
+        refused_spans: Calls that it refused, by their spans.
+    """
+
+    budget: str
+    period: str
+    team: str
+    limit_nano: int
+    spent_nano: int
+    cost_nano: int | None
+    refused: int
+    refused_spans: int
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What does not add up."""
+        found = []
+        if self.spent_nano > self.limit_nano:
+            found.append(f"budget {self.budget} has spent {self.spent_nano} of {self.limit_nano} nano-USD")
+        if self.cost_nano not in (None, self.spent_nano):
+            found.append(f"budget {self.budget} has spent {self.spent_nano} nano-USD, its spans {self.cost_nano}")
+        if self.refused != self.refused_spans:
+            found.append(f"budget {self.budget} refused {self.refused} calls, and {self.refused_spans} spans say so")
+        return tuple(found)
+
+
 class Call(NamedTuple):
     """A span of the trace that is shown, with the calls inside it.
 
@@ -87,6 +124,7 @@ class Call(NamedTuple):
         meters: The meters that bill the call, empty when it is not billed.
         amount_nano: Marginal cost, nano-USD; ``None`` for spans that are not governed.
         calls: Child spans by start.
+        refused_by: The budget that refused the call; empty when it was made.
     """
 
     name: str
@@ -97,6 +135,7 @@ class Call(NamedTuple):
     meters: tuple[str, ...]
     amount_nano: int | None
     calls: tuple[Call, ...]
+    refused_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +151,7 @@ class Spans:
         customers: Marginal and list cost by customer, the largest first.
         amount_nano: Marginal cost of everything, nano-USD.
         price_book: The book the amounts were computed with.
+        refused: A request in which a budget refused a call; ``None`` when there was none.
     """
 
     trace: Call
@@ -122,6 +162,7 @@ class Spans:
     customers: tuple[tuple[str, int, int], ...]
     amount_nano: int
     price_book: str
+    refused: Call | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +178,7 @@ class Figures:
         unseen_events: Billable events that arrived and that no span tells of.
         requests: Requests that were sent to the shop.
         telemetry: Whether traces and metrics were to arrive at the receiver.
+        budgets: The budgets, by id.
     """
 
     spans: Spans | None
@@ -147,6 +189,7 @@ class Figures:
     unseen_events: int
     requests: int
     telemetry: bool
+    budgets: tuple[BudgetLine, ...] = ()
 
     @property
     def metric_nano(self) -> int:
@@ -162,6 +205,8 @@ class Figures:
     def problems(self) -> tuple[str, ...]:
         """Where the witnesses differ; empty when the estimate is right."""
         found = [f"{line.meter} differs: {_describe(line)}" for line in self.meters if not line.agrees]
+        for budget in self.budgets:
+            found.extend(budget.problems)
         if self.telemetry and self.spans is None:
             found.append("no call to PostHog arrived as a span")
         if self.spans is not None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from genops_otel_posthog.demo.backends import SERVICE
-from genops_otel_posthog.demo.figures import Call, CostLine, Figures, FlagLine, MeterLine, Spans
+from genops_otel_posthog.demo.figures import BudgetLine, Call, CostLine, Figures, FlagLine, MeterLine, Spans
 from genops_otel_posthog.demo.run import SHOP, Demonstration
 from genops_otel_posthog.money import usd_from_nano
 
@@ -35,6 +35,8 @@ def print_report(demonstration: Demonstration, console: Console) -> None:
         if figures.spans is not None:
             _print_trace(figures.spans, console)
             _print_costs(figures.spans, console)
+        if figures.budgets:
+            _print_budgets(figures, console)
         if figures.flags:
             _print_flags(figures.flags, console)
         if figures.meters:
@@ -88,17 +90,26 @@ def _billed_as(meters: Sequence[str]) -> str:
 def _print_trace(spans: Spans, console: Console) -> None:
     team, customer = _owner_within(spans.trace)
     _title(console, "One request as a trace", f"team {team}, customer {customer}, trace {spans.trace_id[:8]}…")
+    console.print(_tree(spans.trace))
+
+
+def _tree(trace: Call) -> Table:
     table = _table("span", "kind", "billed as", "ms", "cost USD", texts=3)
-    for guide, call in _rows_of_tree(spans.trace):
-        governed = call.amount_nano is not None
+    for guide, call in _rows_of_tree(trace):
         table.add_row(
             f"[dim]{guide}[/]{escape(call.name)}",
             call.kind,
-            _billed_as(call.meters) or ("[dim]not billed[/]" if governed else ""),
+            _what_became_of(call),
             f"{call.duration_ns / 1e6:.1f}",
             _usd(call.amount_nano),
         )
-    console.print(table)
+    return table
+
+
+def _what_became_of(call: Call) -> str:
+    if call.refused_by:
+        return f"[red]refused[/] by {escape(call.refused_by)}"
+    return _billed_as(call.meters) or ("[dim]not billed[/]" if call.amount_nano is not None else "")
 
 
 def _owner_within(call: Call) -> tuple[str, str]:
@@ -128,6 +139,24 @@ def _print_costs(spans: Spans, console: Console) -> None:
     console.print(table)
     customers = "   ".join(f"{escape(name)} {_usd(nano)}" for name, nano, _ in spans.customers)
     console.print(f"by customer   {customers}", soft_wrap=True)
+
+
+def _print_budgets(figures: Figures, console: Console) -> None:
+    _title(console, "Budgets", "one team runs out, the others go on; what is refused is not sent")
+    table = _table("budget", "whose", "limit USD", "spent USD", "", "calls refused", texts=2)
+    for line in figures.budgets:
+        table.add_row(
+            escape(line.budget),
+            f"team {escape(line.team)}" if line.team else "everybody",
+            _usd(line.limit_nano),
+            _usd(line.spent_nano),
+            f"{100 * line.spent_nano / line.limit_nano:.1f} %" if line.limit_nano else "",
+            f"{line.refused:,}" if line.refused else "[green]0[/]",
+        )
+    console.print(table)
+    if figures.spans is not None and figures.spans.refused is not None:
+        console.print()
+        console.print(_tree(figures.spans.refused))
 
 
 def _cost_cells(line: CostLine) -> tuple[str, ...]:
@@ -179,7 +208,9 @@ def _verdict(figures: Figures | None) -> str:
         return "Spans and metrics agree. What PostHog counts is on its billing page some hours later."
     if not figures.telemetry:
         return f"{figures.events:,} events arrived, and this is what PostHog would bill."
-    return f"The estimate is the bill, to the nano-dollar, and all {figures.events:,} events arrived."
+    refused = sum(line.refused for line in figures.budgets)
+    kept = f" {refused:,} calls were refused by a budget and never sent." if refused else ""
+    return f"The estimate is the bill, to the nano-dollar, and all {figures.events:,} events arrived.{kept}"
 
 
 def _print_next(demonstration: Demonstration, console: Console) -> None:
@@ -231,6 +262,7 @@ def _figures_document(figures: Figures) -> dict[str, Any]:
     return {
         **({} if spans is None else _spans_document(spans)),
         "flags": {line.kind: {"times": line.times, "billable_units": line.units} for line in figures.flags},
+        "budgets": {line.budget: _budget_document(line) for line in figures.budgets},
         "meters": {line.meter: _meter_document(line) for line in figures.meters},
         "estimate_usd": usd_from_nano(figures.metric_nano) if figures.telemetry else None,
         "bill_usd": usd_from_nano(figures.billed_nano) if figures.events is not None else None,
@@ -244,6 +276,7 @@ def _spans_document(spans: Spans) -> dict[str, Any]:
         "traces": spans.requests,
         "calls": spans.calls,
         "trace": {"trace_id": spans.trace_id, **_call_document(spans.trace)},
+        "refused": None if spans.refused is None else _call_document(spans.refused),
         "costs": [
             {
                 "team": line.team,
@@ -274,7 +307,18 @@ def _call_document(call: Call) -> dict[str, Any]:
         "customer": call.customer,
         "meters": list(call.meters),
         "cost_usd": None if call.amount_nano is None else usd_from_nano(call.amount_nano),
+        "refused_by": call.refused_by or None,
         "calls": [_call_document(child) for child in call.calls],
+    }
+
+
+def _budget_document(line: BudgetLine) -> dict[str, Any]:
+    return {
+        "period": line.period,
+        "team": line.team or None,
+        "limit_usd": usd_from_nano(line.limit_nano),
+        "spent_usd": usd_from_nano(line.spent_nano),
+        "refused_calls": line.refused,
     }
 
 

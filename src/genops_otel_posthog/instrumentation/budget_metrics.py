@@ -33,13 +33,19 @@ _governors_of: WeakKeyDictionary[Meter, WeakSet[Governor]] = WeakKeyDictionary()
 
 
 def observe(meter: Meter, governor: Governor) -> None:
-    """Makes ``meter`` report a governor, until it is closed."""
+    """Makes ``meter`` report a governor, also after it was closed: at the end of a process that comes first."""
     governors = _governors_of.get(meter)
     if governors is None:
         # An observable instrument cannot be taken back: each meter has one of a kind, whichever governors there are.
         governors = _governors_of[meter] = WeakSet()
         _create_instruments(meter, governors)
     governors.add(governor)
+
+
+def forget(governor: Governor) -> None:
+    """Lets no meter report a governor any more."""
+    for governors in _governors_of.values():
+        governors.discard(governor)
 
 
 def _create_instruments(meter: Meter, governors: WeakSet[Governor]) -> None:
@@ -49,7 +55,7 @@ def _create_instruments(meter: Meter, governors: WeakSet[Governor]) -> None:
         def observations(_: CallbackOptions) -> list[Observation]:
             return [
                 Observation(amount, _labels(account))
-                for governor in _open(governors)
+                for governor in list(governors)
                 for account, standing, window in governor.standings()
                 if (amount := value(account, standing, window)) is not None
             ]
@@ -103,7 +109,7 @@ def _create_instruments(meter: Meter, governors: WeakSet[Governor]) -> None:
     )
 
     def decisions(_: CallbackOptions) -> Iterator[Observation]:
-        for governor in governors:
+        for governor in list(governors):
             for (result, reason, policy, budget), count in governor.decisions().items():
                 attributes = {
                     semconv.GENOPS_POLICY_RESULT: result,
@@ -115,12 +121,12 @@ def _create_instruments(meter: Meter, governors: WeakSet[Governor]) -> None:
                 yield Observation(count, attributes)
 
     def errors(_: CallbackOptions) -> Iterator[Observation]:
-        for governor in governors:
+        for governor in list(governors):
             for kind, count in list(governor.synchroniser.errors.items()):
                 yield Observation(count, {semconv.ERROR_TYPE: kind})
 
     def alerts(_: CallbackOptions) -> Iterator[Observation]:
-        for governor in governors:
+        for governor in list(governors):
             if governor.alerts is not None:
                 for state, count in _by_state(governor.alerts.counts).items():
                     yield Observation(count, {semconv.GENOPS_ALERT_STATE: state})
@@ -137,10 +143,6 @@ def _create_instruments(meter: Meter, governors: WeakSet[Governor]) -> None:
     meter.create_observable_counter(
         semconv.METRIC_GENOPS_ALERTS, [alerts], "{alert}", "What happened to alerts of budgets in this process."
     )
-
-
-def _open(governors: WeakSet[Governor]) -> list[Governor]:
-    return [governor for governor in governors if not governor.closed]
 
 
 def _labels(account: Account) -> dict[str, str]:

@@ -18,7 +18,7 @@ from genops_otel_posthog.budgets.budget import Budget
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.opening import Budgeting, open_budgeting
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.instrumentation.budget_metrics import observe
+from genops_otel_posthog.instrumentation.budget_metrics import forget, observe
 from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
@@ -135,6 +135,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         self._patches.undo()
         if self._budgeting is not None:
             self._budgeting.governor.close()
+            forget(self._budgeting.governor)
 
     @property
     def budgets(self) -> BudgetSet | None:
