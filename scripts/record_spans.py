@@ -4,9 +4,10 @@
     python3 scripts/record_spans.py openai-v2       one of them
     python3 scripts/record_spans.py --list
 
-Each source is a set of packages from PyPI, installed into an environment of its own. There the SDK makes calls to a
-server on loopback that answers in the provider's form, and what its instrumentation wrote is stored as OTLP/JSON with
-the versions of everything that took part, in ``tests/export/recorded``.
+Each source is a set of packages from PyPI (one, Vercel's, from npm: it needs Node), installed into an environment of
+its own. There the SDK makes calls to a server on loopback that answers in the provider's form, and what its
+instrumentation wrote is stored as OTLP/JSON with the versions of everything that took part, in
+``tests/export/recorded``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from importlib.metadata import distributions
 from typing import Any, NamedTuple
 
-from environments import ROOT, Environment, clean_environ
+from environments import ROOT, VENVS, Environment, clean_environ
 
 RECORDED = ROOT / "tests" / "export" / "recorded"
 
@@ -158,6 +159,39 @@ SOURCES: dict[str, Source] = {
 }
 
 
+VERCEL = "vercel-ai"
+VERCEL_PACKAGES = (
+    "ai@6",
+    "@ai-sdk/openai@3",
+    "@opentelemetry/api",
+    "@opentelemetry/context-async-hooks",
+    "@opentelemetry/sdk-trace-base",
+)
+
+
+def record_vercel() -> dict[str, Any]:
+    """Makes the calls with Vercel's AI SDK, installed from npm."""
+    from fake_providers import FakeProviders
+
+    directory = VENVS / f"record-{VERCEL}"
+    directory.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["npm", "install", "--silent", "--prefix", str(directory), *VERCEL_PACKAGES], check=True)
+    script = str(ROOT / "scripts" / "record_vercel.mjs")
+    with FakeProviders() as url:
+        told = subprocess.run(["node", script, str(directory), url], check=True, capture_output=True, text=True).stdout
+    installed = {
+        name: json.loads((directory / "node_modules" / name / "package.json").read_text(encoding="utf-8"))["version"]
+        for name in ("ai", "@ai-sdk/openai", "@opentelemetry/sdk-trace-base")
+    }
+    return {"recorded_from": "ai", "versions": installed, "variables": {}, **json.loads(told)}
+
+
+def write(name: str, document: dict[str, Any]) -> None:
+    """Stores what was recorded."""
+    RECORDED.mkdir(parents=True, exist_ok=True)
+    (RECORDED / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """The installed versions of the packages and of everything of OpenTelemetry."""
     wanted = {re.split(r"[\[ <=]", package)[0] for package in packages}
@@ -258,21 +292,24 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names and packages")
     parser.add_argument("--here", action="store_true", help="in this interpreter's environment; for one source")
     options = parser.parse_args()
-    unknown = set(options.sources) - set(SOURCES)
+    unknown = set(options.sources) - {*SOURCES, VERCEL}
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there is {', '.join(SOURCES)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there is {', '.join((*SOURCES, VERCEL))}")
     if options.list:
         for name, source in SOURCES.items():
             print(f"{name}: {' '.join(source.packages)}")
+        print(f"{VERCEL}: {' '.join(VERCEL_PACKAGES)} (npm)")
         return 0
     if options.here:
         (name,) = options.sources
-        document = record_here(name)
-        RECORDED.mkdir(parents=True, exist_ok=True)
-        (RECORDED / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write(name, record_here(name))
         return 0
     failed = []
-    for name in options.sources or SOURCES:
+    for name in options.sources or (*SOURCES, VERCEL):
+        if name == VERCEL:
+            write(name, record_vercel())
+            print(f"{name}: recorded", flush=True)
+            continue
         environment = Environment(f"record-{name}", list(SOURCES[name].packages))
         environment.ready()
         command = [str(environment.python), __file__, "--here", name]

@@ -22,6 +22,7 @@ OPENAI = {
     "$ai_provider": "openai",
 }
 OPENAI_SOURCES = ["genai-openai", "traceloop-openai", "openinference-openai", "logfire"]
+
 ANTHROPIC_SOURCES = ["genai-anthropic", "traceloop-anthropic", "openinference-anthropic", "logfire"]
 
 
@@ -33,11 +34,11 @@ def part(event, names):
 def test_a_recording_says_what_it_was_recorded_from_and_names_no_place_of_the_recorder(path):
     document = json.loads(path.read_text())
     assert document["recorded_from"] in document["versions"]
-    assert "opentelemetry-sdk" in document["versions"]
+    assert {"opentelemetry-sdk", "@opentelemetry/sdk-trace-base"} & document["versions"].keys()
     assert not any(place in path.read_text() for place in ("/tmp/", "/root/", "/home/", "/work/"))
 
 
-@pytest.mark.parametrize("source", OPENAI_SOURCES)
+@pytest.mark.parametrize("source", [*OPENAI_SOURCES, "vercel-ai", "openinference-langchain"])
 def test_tokens_of_openai_are_the_same_in_every_dialect(events_of, source):
     first = events_of(source, "$ai_generation")[0]
     assert part(first, OPENAI) == OPENAI
@@ -85,7 +86,7 @@ def test_a_refused_call_says_its_error_and_the_http_status(events_of, source):
     assert "$ai_output_tokens" not in refused.properties
 
 
-@pytest.mark.parametrize("source", ["genai-openai", "openinference-openai"])
+@pytest.mark.parametrize("source", ["genai-openai", "openinference-openai", "vercel-ai"])
 def test_a_streamed_answer_says_when_its_first_token_came(events_of, source):
     streamed = [event for event in events_of(source, "$ai_generation") if event.properties.get("$ai_stream")]
     assert len(streamed) == 1
@@ -171,6 +172,34 @@ def test_names_that_traceloop_used_before_the_conventions_are_read(events_of):
     (event,) = events_of("traceloop-vertexai", "$ai_generation", content=True)
     assert event.properties["$ai_model"] == "gemini-2.5-flash"
     assert event.properties["$ai_output_choices"] == [{"role": "assistant", "content": "Lisbon."}]
+
+
+def test_the_outer_spans_of_vercels_sdk_repeat_the_inner_ones_and_are_no_model_calls(events_of):
+    calls = events_of("vercel-ai", "$ai_generation")
+    assert [event.properties.get("$ai_stop_reason") for event in calls] == ["tool-calls", "stop", "stop", None]
+    assert [event.properties["$ai_span_name"] for event in events_of("vercel-ai", "$ai_trace")] == [
+        "travel",
+        "travel-stream",
+        "index",
+        "busy",
+    ]
+
+
+def test_person_and_session_of_vercels_sdk_are_those_it_was_given(events_of):
+    first = events_of("vercel-ai", "$ai_generation")[0]
+    assert (first.distinct_id, first.properties["$ai_session_id"]) == ("user-42", "conversation-1")
+
+
+def test_content_of_vercels_sdk_is_read(events_of):
+    (embedding,) = events_of("vercel-ai", "$ai_embedding", content=True)
+    assert embedding.properties["$ai_input"] == ["Lisbon"]
+    tool = next(event for event in events_of("vercel-ai", "$ai_span", content=True))
+    assert (tool.properties["$ai_input_state"], tool.properties["$ai_output_state"]) == (
+        {"city": "Lisbon"},
+        "Sunny in Lisbon.",
+    )
+    second = events_of("vercel-ai", "$ai_generation", content=True)[1]
+    assert second.properties["$ai_output_choices"] == [{"role": "assistant", "content": "Lisbon."}]
 
 
 def test_a_conversation_becomes_the_session(events_of):

@@ -34,7 +34,8 @@ def read(span: SpanView, content: bool) -> AiCall | None:
     ai.dialect = "vercel"
     operation = str(found.get("ai.operationId"))
     ai.step = _step(operation)
-    ai.provider = words(span.first("ai.model.provider")) or ai.provider
+    # It writes `openai.chat` and `anthropic.messages` where others write the provider alone.
+    ai.provider = (words(found.get("ai.model.provider")) or ai.provider or "").partition(".")[0] or None
     ai.model = words(span.first("ai.response.model", "ai.model.id")) or ai.model
     ai.response_id = ai.response_id or words(found.get("ai.response.id"))
     ai.session_id = (
@@ -94,13 +95,21 @@ def _read_content(ai: AiCall, found: Mapping[str, Any]) -> None:
         tools = found.get("ai.prompt.tools")
         ai.tools = [parsed(tool) for tool in tools] if isinstance(tools, (list, tuple)) else parsed(tools)
     elif ai.step == steps.EMBEDDING:
-        values = found.get("ai.values")
-        ai.input = [parsed(value) for value in values] if isinstance(values, (list, tuple)) else found.get("ai.value")
+        values = found.get("ai.values", found.get("ai.value"))
+        ai.input = [_unquoted(value) for value in values] if isinstance(values, (list, tuple)) else _unquoted(values)
     elif ai.step == steps.TOOL:
         ai.input_state = parsed(found.get("ai.toolCall.args"))
-        ai.output_state = parsed(found.get("ai.toolCall.result"))
+        ai.output_state = _unquoted(parsed(found.get("ai.toolCall.result")))
     else:
         ai.input_state, ai.output_state = prompt, answer
+
+
+def _unquoted(value: Any) -> Any:
+    """Texts are written as JSON too."""
+    if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
+        told = parsed(f"[{value}]")
+        return told[0] if isinstance(told, list) and len(told) == 1 else value
+    return parsed(value)
 
 
 def _messages_of(prompt: Any) -> Any:
