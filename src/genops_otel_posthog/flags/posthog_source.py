@@ -166,7 +166,8 @@ class PostHogSource:
                 else:
                     self._loading.failed(pause=REFUSED_SECONDS)
 
-            if self._workers.submit(restore) is None:
+            self._load = self._workers.submit(restore)
+            if self._load is None:
                 self._loading.failed()
 
     # --- remote -------------------------------------------------------------------------------------------------

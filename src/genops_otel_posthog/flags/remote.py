@@ -134,8 +134,7 @@ def decoded(payload: Any) -> Any:
 
 def _failure(error: Exception) -> Failure:
     from posthog.request import APIError, QuotaLimitError
-    from requests.exceptions import ConnectionError as RequestsConnectionError
-    from requests.exceptions import Timeout as RequestsTimeout
+    from requests.exceptions import InvalidJSONError, RequestException, Timeout
 
     if isinstance(error, GenOpsBudgetExceededError):
         return Failure(Unknown("budget_exceeded"), counts=False)
@@ -149,9 +148,9 @@ def _failure(error: Exception) -> Failure:
         if pause is None and isinstance(asked, (int, float)) and asked > 0:
             pause = min(float(asked), _LONGEST_RETRY_AFTER)
         return Failure(Unknown(f"api_error_{error.status}"), pause)
-    if isinstance(error, RequestsTimeout):
+    if isinstance(error, Timeout):
         return Failure(Unknown("timeout"))
-    if isinstance(error, RequestsConnectionError):
+    if isinstance(error, RequestException) and not isinstance(error, InvalidJSONError):
         return Failure(Unknown("connection_error"))
     return Failure(Unknown("unknown_error"))
 

@@ -194,10 +194,17 @@ class SqlFlagStore(ABC):
             with self.session(writes=False) as session:
                 session.run(_PROBE, {})
         except FlagStoreError:
-            with self.session(writes=True) as session:
-                for statement in DDL:
-                    session.run(statement, {})
+            for statement in DDL:
+                try:
+                    self._run_alone(statement)
+                except FlagStoreError:
+                    # PostgreSQL refuses one of two that make a table at the same moment, even "if not exists".
+                    self._run_alone(statement)
         self._is_ready = True
+
+    def _run_alone(self, statement: str) -> None:
+        with self.session(writes=True) as session:
+            session.run(statement, {})
 
 
 def _key(flag_key: str, scope: str, scope_id: str) -> dict[str, str]:

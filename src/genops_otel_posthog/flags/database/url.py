@@ -53,4 +53,6 @@ def _path(url: str) -> Path:
         )
     if path.startswith(("/./", "/../")):
         return Path(path[1:])
-    return Path(path[1:]).expanduser() if path.startswith("/~") else Path(path)
+    if path.startswith("/~"):
+        return Path(path[1:]).expanduser()
+    return Path("/" + path.lstrip("/"))  # SQLAlchemy writes four slashes before an absolute path
