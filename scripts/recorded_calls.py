@@ -193,7 +193,7 @@ def call_langchain(url: str, provider: Any) -> None:
     class Atlas(retrievers.BaseRetriever):  # type: ignore[misc, name-defined]  # the base is found at run time
         """Finds two documents, whatever is asked."""
 
-        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Any]:
+        def _get_relevant_documents(self, query: str) -> list[Any]:
             return [documents.Document(page_content="Lisbon is the capital."), documents.Document(page_content="Porto")]
 
     def get_weather(city: str) -> str:
