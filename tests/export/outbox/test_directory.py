@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import stat
 import time
 from contextlib import nullcontext
@@ -15,12 +16,13 @@ import pytest
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.destinations.protocol import Answer, Verdict
-from genops_otel_posthog.export.outbox import Tuning, default_directory
+from genops_otel_posthog.export.outbox import Pauses, Tuning, default_directory
 from genops_otel_posthog.export.outbox.cursor import CursorFile, Position, cursor_path, read_cursor
 from genops_otel_posthog.export.outbox.segment_file import make_record
 from genops_otel_posthog.export.outbox.segments import adopt, create, lock_orphan, take_back
 
 DOWN = Answer(Verdict.RETRY, "http_503")
+AT_ONCE = Pauses(first=0.001, longest=0.002)
 
 
 def orphan(directory: Path, *bodies: bytes, destinations: tuple[str, ...] = ("test",), tail: bytes = b"") -> Path:
@@ -111,6 +113,24 @@ def test_an_event_larger_than_a_segment_gets_one_of_its_own(open_outbox, recorde
     assert [outbox.append(body) for body in bodies] == [True] * 3
     assert outbox.flush(30)
     assert destination.taken == bodies
+
+
+def test_a_directory_that_somebody_removes_costs_nothing_and_is_made_again(
+    open_outbox, recorded, make_event, which, directory, until
+) -> None:
+    destination = recorded(respond=lambda _: DOWN)
+    outbox = open_outbox(destination, tuning=Tuning(linger=0.0, survey=0.02, disk_retry=0.0, retries=AT_ONCE))
+    outbox.append(make_event(1))
+    shutil.rmtree(directory)
+    until(outbox, lambda: outbox._store.writer.streams["normal", ("test",)].file is None)
+    outbox.append(make_event(2))
+    outbox.append(make_event(3))
+    assert len(segments(directory)) == 1
+    assert outbox.durable
+    destination.respond = lambda _: Answer(Verdict.ACCEPTED)
+    while not outbox.flush(30):
+        pass
+    assert sorted(which(destination.taken)) == [1, 2, 3]
 
 
 # --- what others left ---------------------------------------------------------------------------------------------

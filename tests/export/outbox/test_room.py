@@ -43,7 +43,7 @@ def full(open_outbox, recorded, make_event):
 def kept(outbox: Outbox) -> list[str]:
     """The importance of each event that waits."""
     with outbox._store.lock:
-        return [segment.importance for segment in outbox._store.segments for _ in range(segment.records)]
+        return [segment.importance for segment in outbox._store.shelf.segments for _ in range(segment.records)]
 
 
 def size_of(directory: Path) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from genops_otel_posthog.export.destinations.posthog import PostHogDestination
 from genops_otel_posthog.export.outbox import Outbox, Pauses, Tuning
+from genops_otel_posthog.export.outbox.waiting import dead_letters
 
 FAULTS: dict[str, dict[str, Any]] = {
     "401": {"status": 401},
@@ -90,7 +91,7 @@ def test_one_poisonous_event_costs_only_itself(outbox: Any, receiver: Any, arriv
     account = delivered(outbox)
     assert arrived() == set(range(60))
     assert (account.acked, account.dead) == (60, 1)
-    [letter] = outbox._store.dead.letters()
+    [letter] = dead_letters(outbox.directory).letters()
     assert (letter.event, letter.reason) == ("poison", "http_400")
     assert "distinct_id" in letter.detail
 

@@ -7,6 +7,6 @@ from genops_otel_posthog.export.outbox.directory import default_directory
 from genops_otel_posthog.export.outbox.options import Tuning
 from genops_otel_posthog.export.outbox.outbox import Outbox
 from genops_otel_posthog.export.outbox.pauses import Pauses
-from genops_otel_posthog.export.outbox.store import OutboxFullError
+from genops_otel_posthog.export.outbox.writer import OutboxFullError
 
 __all__ = ["Accounting", "DestinationAccount", "Outbox", "OutboxFullError", "Pauses", "Tuning", "default_directory"]

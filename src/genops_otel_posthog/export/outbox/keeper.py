@@ -82,7 +82,7 @@ class Keeper:
         while not self._stopping:
             try:
                 if syncs:
-                    self._store.sync()
+                    self._store.shelf.sync()
                 if self._survey_now or time.monotonic() >= surveyed + tuning.survey:
                     surveyed = time.monotonic()
                     self._survey_now = False
@@ -97,24 +97,27 @@ class Keeper:
     def survey(self) -> None:
         """Looks at the directory once."""
         store = self._store
-        store.retire_old()
+        with store.lock:
+            store.shelf.retire_old()
         try:
-            store.spare_disk()
             found = segments_in(store.directory)
             with store.lock:
+                store.writer.spare_disk()
                 store.room.measure()
             self._adopt(found)
             self._sweep()
-        except (FileNotFoundError, PermissionError):
-            return  # told by whoever wants to write there
+        except OSError as error:
+            with store.lock:
+                if store.durable and not isinstance(error, FileNotFoundError):  # made with the first event
+                    store.writer.no_disk(error)
         self._expire()
         with store.lock:
             store.changed.notify_all()  # there may be room that another process made
 
     def _adopt(self, found: list[Path]) -> None:
         with self._store.lock:
-            held = {segment.name for segment in self._store.segments}
-            adopted = sum(not segment.owned for segment in self._store.segments)
+            held = {segment.name for segment in self._store.shelf.segments}
+            adopted = sum(not segment.owned for segment in self._store.shelf.segments)
             served = frozenset(self._store.lanes)
         self._more = False
         for path in found:
@@ -128,7 +131,7 @@ class Keeper:
             segment = self._take(path, served)
             if segment is not None:
                 adopted += 1
-                self._store.take_over(segment)
+                self._store.shelf.take_over(segment)
         names = {path.name for path in found}
         self._not_mine = {name: seen for name, seen in self._not_mine.items() if name in names}
 
@@ -171,15 +174,15 @@ class Keeper:
         if max_age is None or abs(time.time() - time.monotonic() - self._clocks) > _CLOCK_JUMP_SECONDS:
             return
         with store.lock:
-            for segment in list(store.segments):
-                if not segment.records or segment.gone:
+            for segment in list(store.shelf.segments):
+                if segment.growing:
                     continue
                 age = time.monotonic() - segment.born
                 if isinstance(segment, FileSegment) and not segment.owned:
                     on_disk = time.time() - os.fstat(segment.descriptor).st_mtime
                     age = on_disk if on_disk < _AGE_OF_NO_CLOCK else age
                 if age > max_age:
-                    store.drop(segment, EXPIRED)
+                    store.shelf.drop(segment, EXPIRED)
 
     def _sweep(self) -> None:
         """Removes what crashes left: cursors without a segment, segments that never got their name."""

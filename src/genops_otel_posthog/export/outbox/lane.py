@@ -115,7 +115,7 @@ class Lane:
         """Events that this destination has not settled."""
         behind = sum(
             segment.records - segment.positions[self.name].records
-            for segment in self._store.segments
+            for segment in self._store.shelf.segments
             if self.name in segment.positions
         )
         return behind - self._ahead + sum(len(batch) for batch in self._work if batch.segment.gone)
@@ -161,14 +161,14 @@ class Lane:
         waiting = self.waiting()
         if not waiting:
             self._lingers_until, self._hurried = None, False
-            self._store.wake_lane(self, after=1)
+            self._store.writer.wake_lane(self, after=1)
             return None
         if self._lingers_until is None:
             self._lingers_until = now + self._store.options.tuning.linger
         missing = self.destination.max_batch_events - waiting
         due = now if self._hurried or self._work or missing <= 0 else self._lingers_until
         due = max(due, self._not_before)
-        self._store.wake_lane(self, after=missing if due > self._not_before else None)
+        self._store.writer.wake_lane(self, after=missing if due > self._not_before else None)
         return due - now
 
     def _step(self) -> None:
@@ -188,7 +188,7 @@ class Lane:
     def _next_batch(self) -> Batch | None:
         """The batch to send now, first in the work; ``None`` when it turned out that there is nothing."""
         with self._store.lock:
-            segment = None if self._work else self._store.first_waiting(self.name)
+            segment = None if self._work else self._store.shelf.first_waiting(self.name)
         if segment is not None:
             self._read(segment)
         with self._store.lock:
@@ -230,7 +230,7 @@ class Lane:
                 _logger.error(
                     "%d events for %s in segment %s cannot be read back from the disk", lost, self.name, segment.name
                 )
-                self._store.settle(segment, self.name, Position(limit, total))
+                self._store.shelf.settle(segment, self.name, Position(limit, total))
                 return
             first = position.records + 1
             until = Position(records[-1].end, position.records + len(records))
@@ -336,7 +336,7 @@ class Lane:
             return
         moved = batch.until.records - batch.segment.positions[self.name].records
         self._ahead -= moved - len(batch)
-        self._store.settle(batch.segment, self.name, batch.until)
+        self._store.shelf.settle(batch.segment, self.name, batch.until)
 
     def _reached(self) -> None:
         """The service answered as one that works."""

@@ -24,7 +24,8 @@ from genops_otel_posthog.export.outbox.accounts import Accounting
 from genops_otel_posthog.export.outbox.directory import default_directory
 from genops_otel_posthog.export.outbox.options import DEFAULT_MAX_AGE, DEFAULT_MAX_BYTES, Options, Tuning
 from genops_otel_posthog.export.outbox.segment_file import IMPORTANCES
-from genops_otel_posthog.export.outbox.store import Store, Stream
+from genops_otel_posthog.export.outbox.store import Store
+from genops_otel_posthog.export.outbox.writer import Stream
 
 _logger = logging.getLogger(__name__)
 
@@ -78,8 +79,8 @@ class Outbox:
         self._destinations = tuple(sorted(named))
         self._store = _open_store(Path(directory) if directory is not None else default_directory(), options)
         self._store.serve(named.items())
-        self._streams = {each: self._store.stream(each, self._destinations) for each in IMPORTANCES}
-        self._append: Callable[[Stream, bytes], bool] = self._store.append
+        self._streams = {each: self._store.writer.stream(each, self._destinations) for each in IMPORTANCES}
+        self._append: Callable[[Stream, bytes], bool] = self._store.writer.append
         self._closed = False
 
     @property
@@ -90,7 +91,7 @@ class Outbox:
     @property
     def durable(self) -> bool:
         """Whether what is appended now outlives the process."""
-        return self._store.disk_problem is None
+        return self._store.durable
 
     def append(self, body: bytes, importance: str = "normal") -> bool:
         """Takes an event.
@@ -126,7 +127,7 @@ class Outbox:
         Returns:
             Whether that is so.
         """
-        if self._store.process != os.getpid():
+        if self._store.writer.process != os.getpid():
             self._store.forked()
         return self._store.delivered(self._destinations, timeout) if delivered else self._store.safe()
 
@@ -144,7 +145,7 @@ class Outbox:
         deadline = time.monotonic() + timeout
         is_delivered = self.flush(timeout)
         self._closed = True
-        self._append = self._store.refuse_closed
+        self._append = self._store.writer.refuse_closed
         if not is_delivered:
             _say_what_is_left(self._store)
         _close_store(self._store, max(0.0, deadline - time.monotonic()))
@@ -206,7 +207,7 @@ def _say_what_is_left(store: Store) -> None:
     left = store.own_pending()
     if not left:
         return
-    if store.disk_problem is None:
+    if store.durable:
         _logger.warning(
             "%d events are not delivered yet. They lie in %s and are sent by the next process that uses it, or by: "
             "genops-posthog outbox replay",

@@ -66,7 +66,7 @@ class Room:
         for victim in self._victims(importance, durable=True):
             if size <= self.left:
                 break
-            self._store.drop(victim, QUEUE_FULL)
+            self._store.shelf.drop(victim, QUEUE_FULL)
         return size <= self.left
 
     def make_in_memory(self, size: int, importance: str) -> bool:
@@ -74,7 +74,7 @@ class Room:
         for victim in self._victims(importance, durable=False):
             if size <= self.memory_left:
                 break
-            self._store.drop(victim, self._store.disk_problem or QUEUE_FULL)
+            self._store.shelf.drop(victim, self._store.writer.disk_problem or QUEUE_FULL)
         return size <= self.memory_left
 
     def check_disk(self) -> None:
@@ -111,7 +111,7 @@ class Room:
         most = rank if self._store.options.policy == "drop_oldest" else rank - 1
         mine = [
             segment
-            for segment in self._store.segments
+            for segment in self._store.shelf.segments
             if segment.durable is durable
             and segment.records
             and IMPORTANCES.index(segment.importance) <= most
