@@ -152,6 +152,11 @@ class Account:
         """Whether the ledger has refused as much lately."""
         return now < self._refused_until and amount >= self._refused_amount
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the ledger refused, when it was asked last."""
+        return self._refused_for > 0
+
     # --- talking to the ledger -------------------------------------------------------------------------------------
 
     def ask(self, now_ms: int, *, expired: bool, leaving: bool) -> Ask:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -18,7 +19,8 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.account import Account
@@ -60,6 +62,9 @@ _REFRESH = 30.0  # seconds after which a process asks how budgets stand even if 
 _SPEAKS_UP = 4.0  # seconds after which it does so if it has counted: less than a ledger that lost data waits for it
 _DATES_BEGIN_MS = 900_000  # in every time zone, a day begins at a quarter of an hour of UTC
 _KEPT_AFTER_PERIOD = 3_600_000  # ms for which counts of a period that has ended are kept, for late calls
+
+_OWN_EXITS = ("multiprocessing.util", "billiard.util")
+"""Modules whose forked children do not run exit handlers; billiard is the one of Celery."""
 
 _CountKey: TypeAlias = "tuple[str, str, tuple[PeriodKey, ...], tuple[PeriodKey, ...]]"
 DecisionKey: TypeAlias = "tuple[str, str, str, str | None]"
@@ -286,7 +291,8 @@ class Governor:
         refused = next((hold for hold in short if hold[0].refuses_without_asking(hold[1], now)), None)
         if refused is not None or not answered:
             return self._without_lease(reservation, short, critical, refused, now, now_ms)
-        for account, amount in short:
+        # Those first that were refused before: if they are again, nothing has been borrowed of the others in vain.
+        for account, amount in [hold for hold in short if hold[0].was_refused] or short:
             account.need = max(account.need, amount)
         return None
 
@@ -706,6 +712,15 @@ _alive: weakref.WeakSet[Governor] = weakref.WeakSet()
 def _after_fork_in_child() -> None:
     for governor in list(_alive):
         governor.forked()
+        for name in _OWN_EXITS:
+            module = sys.modules.get(name)
+            if module is not None:
+                module.register_after_fork(governor, partial(_leave_with_child, module))
+
+
+def _leave_with_child(module: Any, governor: Governor) -> None:
+    """A child of multiprocessing ends without exit handlers, and has finalizers instead."""
+    module.Finalize(governor, governor.close, exitpriority=0)
 
 
 def _at_exit() -> None:
