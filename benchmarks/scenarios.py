@@ -111,6 +111,31 @@ def _capture_without_properties() -> tuple[Stage, dict[str, Variant]]:
     }
 
 
+def _capture_with_budgets() -> tuple[Stage, dict[str, Variant]]:
+    from benchmarks import budgets, workload
+    from benchmarks.stage import Stage
+
+    stage = Stage(budgets=budgets.MATCHING_ALL[:2], governance_policy="enforced", ledger_url="memory://")
+    return stage, {
+        "capture, bare": stage.bare(workload.capture),
+        "capture, governed": stage.governed(workload.capture),
+    }
+
+
+def _decision() -> tuple[Stage, dict[str, Variant]]:
+    from benchmarks import budgets
+    from benchmarks.stage import Stage
+
+    stage = Stage()
+    return stage, {
+        "nothing": stage.other(lambda: None),
+        "decision, one budget": stage.other(budgets.decision(1)),
+        "decision, four budgets": stage.other(budgets.decision(4)),
+        "decision and settlement, one budget": stage.other(budgets.decision_and_settlement(1)),
+        "refusal": stage.other(budgets.refusal()),
+    }
+
+
 def _sampled_out() -> tuple[Stage, dict[str, Variant]]:
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
@@ -231,6 +256,23 @@ SCENARIOS: tuple[Scenario, ...] = (
         "the same with GENOPS_EVENT_PROPERTIES=off",
         _capture_without_properties,
         (Comparison("governance", "capture, governed", "capture, bare"),),
+    ),
+    Scenario(
+        "capture-with-budgets",
+        "the same with two budgets that refuse what would exceed them",
+        _capture_with_budgets,
+        (Comparison("governance", "capture, governed", "capture, bare", Limit(1.4, "× span")),),
+    ),
+    Scenario(
+        "decision",
+        "may this call be made? asked of the governor while its leases last",
+        _decision,
+        (
+            Comparison("one matching budget", "decision, one budget", "nothing", Limit(1, "µs")),
+            Comparison("four matching budgets", "decision, four budgets", "nothing", Limit(2, "µs")),
+            Comparison("decision and settlement", "decision and settlement, one budget", "nothing"),
+            Comparison("a refusal of a spent budget", "refusal", "nothing"),
+        ),
     ),
     Scenario(
         "sampled-out",
