@@ -77,6 +77,11 @@ def test_the_message_id_of_an_event_without_uuid_is_that_of_its_execution() -> N
     assert ids[0] == ids[1] != ids[2]
 
 
+def test_what_happens_several_times_in_an_execution_is_several_messages() -> None:
+    one, other = (to_message(event("tool_used", {"execution_id": "run-1", "n": n}, uuid=None)) for n in (1, 2))
+    assert one["messageId"] != other["messageId"]
+
+
 def test_the_message_id_of_an_event_without_uuid_and_execution_depends_on_all_of_it() -> None:
     one, same, other = (to_message(event("paid", {"n": n}, uuid=None))["messageId"] for n in (1, 1, 2))
     assert one == same != other

@@ -61,6 +61,7 @@ _ALSO_PLAIN: Final = {
     semconv.PROPERTY_DOLLAR_TRACE_ID: semconv.PROPERTY_TRACE_ID,
     semconv.PROPERTY_DOLLAR_SPAN_ID: "span_id",
 }
+_ONCE_IN_AN_EXECUTION: Final = frozenset({"agent_execution", "agent_error", "flow_executed"})
 _GROUPS_IN_ORDER: Final = ("workspace", "organization", "company")
 _TRUNCATED: Final = "genops_truncated"
 _ROOM_FOR_NAMES: Final = 512
@@ -98,16 +99,19 @@ def to_message(event: Mapping[str, Any]) -> dict[str, Any]:
 def message_id_of(event: Mapping[str, Any]) -> str:
     """The id by which warehouses know an event that comes twice: its uuid.
 
-    An event without one gets one that depends on its execution and its name alone where it has an execution, so that
-    the same step reported by two systems is one; else on all of its content.
+    An event without one gets one that depends on its content; where it happens once in an execution, on the execution
+    and its name alone, so that it is one although two systems report it.
     """
     given = _said(event.get("uuid"))
     if given:
         return given
     properties = event.get("properties")
     execution = _said(properties.get("execution_id")) if isinstance(properties, dict) else ""
-    told = f"{execution}:{event.get('event')}" if execution else json.dumps(event, sort_keys=True, default=str)
-    return str(uuid5(NAMESPACE_OID, told))
+    name = event.get("event")
+    is_known = execution and name in _ONCE_IN_AN_EXECUTION
+    return str(
+        uuid5(NAMESPACE_OID, f"{execution}:{name}" if is_known else json.dumps(event, sort_keys=True, default=str))
+    )
 
 
 def serialised(message: dict[str, Any], most: int | None) -> bytes:
