@@ -182,6 +182,12 @@ def test_a_prompt_that_is_not_given_is_not_recorded(told):
     assert told()[0].properties["prompt_preview"] is None
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1])
+def test_a_duration_that_is_none_does_not_stop_the_application(told, odd):
+    track_tool_used("search", latency_ms=odd)
+    assert told()[0].properties["latency_ms"] == 0
+
+
 def test_an_owner_of_another_name_is_refused():
     with pytest.raises(GenOpsValidationError, match="user is not among user_id, workspace_id, organization_id"):
         track_flow("answer", user="ann")

@@ -7,13 +7,14 @@ properties whose name says that they are secrets are left out unless the list is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Any, Final
 
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.export.event import Event
+from genops_otel_posthog.export.text import text
 
 #: Names of properties that are left out unless ``deny_properties`` is given.
 SECRET_NAMES: Final = (
@@ -61,7 +62,7 @@ class Privacy:
     deny_properties: Iterable[str] = SECRET_NAMES
     redact: Redact | None = None
     _tests: dict[str, re.Pattern[str] | None] = field(init=False, repr=False, compare=False, default_factory=dict)
-    _known: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _known: dict[Any, str | None] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("allow_events", "deny_events", "allow_properties", "deny_properties"):
@@ -82,29 +83,30 @@ class Privacy:
             return False
         return allow is None or allow.match(event.lower()) is not None
 
-    def properties(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The properties that may leave."""
-        known = self._known
-        return {
-            name: value
-            for name, value in given.items()
-            if (leaves := known.get(name)) or (leaves is None and self._leaves(name))
-        }
+    def name_of(self, name: Any) -> str | None:
+        """The name under which a property leaves, ``None`` when it does not.
 
-    def _leaves(self, name: str) -> bool:
-        """Whether a property of this name may leave; the same names come again and again, so the answer is kept."""
-        lower = name.lower()
-        allow, deny = self._tests["allow_properties"], self._tests["deny_properties"]
-        if name in _KEPT:
-            leaves = True
-        elif deny is not None and deny.match(lower):
-            leaves = False
-        else:
-            leaves = allow is None or lower.startswith(("$", "genops_")) or allow.match(lower) is not None
+        The same names come again and again, so answers are kept.
+        """
+        try:
+            return self._known[name]
+        except KeyError:
+            pass
+        clean = text(name)
+        leaves = clean if self._leaves(clean) else None
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[name] = leaves
         return leaves
+
+    def _leaves(self, name: str) -> bool:
+        lower = name.lower()
+        allow, deny = self._tests["allow_properties"], self._tests["deny_properties"]
+        if name in _KEPT:
+            return True
+        if deny is not None and deny.match(lower):
+            return False
+        return allow is None or lower.startswith(("$", "genops_")) or allow.match(lower) is not None
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:

@@ -19,6 +19,8 @@ from genops_otel_posthog.version import __version__
 EXECUTION = create_key("genops-execution")
 """Where a context keeps the execution that runs in it."""
 
+_A_YEAR = 366 * 24 * 3_600_000  # milliseconds; what is longer, negative or not a number is not a duration
+
 
 def owner_attributes(given: Mapping[str, str | None]) -> dict[str, str | None]:
     """The parts of the owner that a call gives, as attributes.
@@ -69,7 +71,7 @@ def tell(name: str, attributes: Mapping[str, Any], *, milliseconds: float = 0.0,
         name,
         kind=SpanKind.INTERNAL,
         attributes=given,
-        start_time=end - int(max(milliseconds, 0) * 1_000_000),
+        start_time=end - int(milliseconds * 1_000_000) if 0 <= milliseconds < _A_YEAR else end,
     )
     if error is not None:
         span.set_status(Status(StatusCode.ERROR, error))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from genops_otel_posthog import semconv
 from genops_otel_posthog.export import names
 from genops_otel_posthog.export.rules.ai.call import parsed, words
-from genops_otel_posthog.export.rules.plain import text
 from genops_otel_posthog.export.rules.recent import Recent
 from genops_otel_posthog.export.rules.rule import EventDraft, Skip
 from genops_otel_posthog.export.rules.view import iso_time
+from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView

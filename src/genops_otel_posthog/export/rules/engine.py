@@ -22,9 +22,10 @@ from genops_otel_posthog.export.correlation import (
 from genops_otel_posthog.export.event import Event
 from genops_otel_posthog.export.privacy import Privacy
 from genops_otel_posthog.export.rules.matching import Candidate, Index
-from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES, Plain, text
+from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES, Plain
 from genops_otel_posthog.export.rules.rule import MAX_NAME_LENGTH, EventDraft, EventTemplate, Skip, SpanRule
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView, iso_time, value_of
+from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -316,11 +317,10 @@ class _Maker:
             if value is not None:
                 properties[target] = value
         if template.copy:
-            properties.update(
-                (attribute, value)
-                for attribute, value in span.attributes.items()
-                if attribute.startswith(template.copy) and attribute not in properties  # type: ignore[arg-type]  # a tuple
-            )
+            begins = tuple(template.copy)
+            for attribute, value in span.attributes.items():
+                if attribute.startswith(begins) and attribute not in properties:
+                    properties[attribute] = value
         groups: dict[str, str] = {}
         for kind, source in template.groups.items():
             value = value_of(span, source)
@@ -383,15 +383,15 @@ class _Maker:
             self._made.append(Made(redacted, rule.id, draft.model_cost))
 
     def _plain(self, rule: SpanRule, name: str, properties: Mapping[str, Any]) -> dict[str, Any] | None:
-        leaving = self._rules.privacy.properties(properties)
-        plain, shortened = Plain(self._rules._max_event_bytes).properties(leaving)
+        rules = self._rules
+        plain, shortened = Plain(rules._max_event_bytes).properties(properties, rules.privacy.name_of)
         if shortened:
             if semconv.PROPERTY_DOLLAR_TRACE_ID not in plain:
                 self.leave_out(
                     rule, Reason.TOO_LARGE, f"its ids do not fit into {self._rules._max_event_bytes} bytes", name
                 )
                 return None
-            plain["genops_truncated"] = shortened[:50]
+            plain["genops_truncated"] = shortened
         return plain
 
     def _redacted(self, rule: SpanRule, event: Event) -> Event | None:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from genops_otel_posthog.export.rules.plain import text
 from genops_otel_posthog.export.rules.recent import Recent
 from genops_otel_posthog.export.rules.rule import EventDraft, Skip
+from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView

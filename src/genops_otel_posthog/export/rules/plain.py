@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from genops_otel_posthog.export.text import MAX_VALUE_BYTES, spoken, text
+
 MAX_EVENT_BYTES = 900_000
 """Most bytes of an event's properties: what PostHog's own endpoint for spans takes for one event."""
-
-MAX_VALUE_BYTES = 256_000
-"""Most bytes of one text."""
 
 MAX_PROPERTIES = 500
 """Most properties of one event."""
@@ -34,6 +34,9 @@ MAX_ITEMS = 2_000
 
 _EXACT_INTEGERS = 2**63
 _PLAIN_TEXT_LENGTH = 1_000
+_SHORT_LENGTH = 256  # characters of ASCII
+_SHORT_BYTES = 350  # what such a text takes with a name, mostly
+_MOST_NAMED = 50
 _ELLIPSIS = "…"
 
 
@@ -48,39 +51,44 @@ class Plain:
         self.left = limit
         self.cut = False
 
-    def properties(self, given: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+    def properties(
+        self, given: Mapping[Any, Any], name_of: Callable[[Any], str | None]
+    ) -> tuple[dict[str, Any], list[str]]:
         """The properties as plain JSON.
 
         Args:
             given: Names and values, the important ones first: what does not fit is left out from the end on.
+            name_of: The name under which a property leaves, ``None`` when it does not.
 
         Returns:
             The properties, and the names of those that were cut or left out.
         """
         result: dict[str, Any] = {}
         shortened: list[str] = []
-        left = self.left
-        for name, value in given.items():
+        # Short values are the rule. They are not measured one by one: room is set aside for all of them at once.
+        self.left -= _SHORT_BYTES * min(len(given), MAX_PROPERTIES)
+        for given_name, value in given.items():
+            name = name_of(given_name)
+            if name is None:
+                continue
             kind = type(value)
-            if kind is str and len(value) <= _PLAIN_TEXT_LENGTH and value.isascii() and "\x00" not in value:
-                left -= len(value) + len(name) + 6
+            if kind is str and len(value) <= _SHORT_LENGTH and value.isascii() and "\x00" not in value:
                 plain: Any = value
             elif kind is bool or value is None or (kind is int and -_EXACT_INTEGERS <= value < _EXACT_INTEGERS):
-                left -= len(name) + 20
                 plain = value
             else:
-                self.left = left - len(name) - 6
                 self.cut = False
                 plain = self.value(value)
-                left = self.left
                 if self.cut:
-                    shortened.append(text(name))
-            if left < 0 or len(result) >= MAX_PROPERTIES:
-                shortened.extend(text(key) for key in list(given)[len(result) :][:50] if text(key) not in shortened)
+                    shortened.append(name)
+            if self.left < 0 or len(result) >= MAX_PROPERTIES:
+                shortened.append(name)
                 break
-            result[name if type(name) is str and name.isascii() else text(name)] = plain
-        self.left = left
-        return result, shortened
+            result[name] = plain
+        if self.left < 0 or len(result) >= MAX_PROPERTIES:
+            missing = (name_of(name) for name in islice(given, len(result), len(result) + _MOST_NAMED))
+            shortened.extend(name for name in missing if name is not None and name not in result)
+        return result, list(dict.fromkeys(shortened))[:_MOST_NAMED]
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """A value as plain JSON: ``None`` for what JSON cannot say (NaN, infinity)."""
@@ -106,7 +114,7 @@ class Plain:
             return self._text(str(value))
         if isinstance(value, (Mapping, Sequence, AbstractSet)):
             return self._container(value, depth)
-        return self._text(_spoken(value))
+        return self._text(spoken(value))
 
     def _container(self, value: Mapping[Any, Any] | Sequence[Any] | AbstractSet[Any], depth: int) -> Any:
         self.left -= 2
@@ -142,25 +150,6 @@ class Plain:
             size = _size(result)
         self.left -= size + 3
         return result
-
-
-def text(value: object) -> str:
-    """A value's text as PostHog can hold it: halves of surrogate pairs and NUL become U+FFFD."""
-    result = str.__str__(value) if isinstance(value, str) else _spoken(value)
-    if result.isascii():
-        return result.replace("\x00", "\ufffd") if "\x00" in result else result
-    try:
-        result.encode()
-    except UnicodeEncodeError:
-        result = result.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return result.replace("\x00", "\ufffd")
-
-
-def _spoken(value: object) -> str:
-    try:
-        return str.__str__(str(value)[:MAX_VALUE_BYTES])
-    except Exception as error:  # a __str__ that fails must not take the event with it
-        return f"<{type(value).__name__} without text: {type(error).__name__}>"
 
 
 def _digits(value: int) -> str:

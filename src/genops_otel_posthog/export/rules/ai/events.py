@@ -24,8 +24,8 @@ from genops_otel_posthog.export.rules.ai.call import AiCall
 from genops_otel_posthog.export.rules.ai.dialects import Reader
 from genops_otel_posthog.export.rules.ai.prices import ModelPrices, Price
 from genops_otel_posthog.export.rules.ai.trace_memory import TraceMemory
-from genops_otel_posthog.export.rules.plain import text
 from genops_otel_posthog.export.rules.rule import EventDraft, Skip
+from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView
