@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from random import Random
@@ -155,6 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--calls", type=float, default=5.0, help="calls a second of a process, on average (5)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args(argv)
+    logging.disable()  # thousands of processes would each say once that the budget is spent
     results = [
         simulate(processes, arguments.seconds, arguments.calls)
         for processes in arguments.processes or (10, 1000, 10000)
