@@ -51,6 +51,8 @@ _PARAMETERS: Final = (
 # on its figures as they come; recorded spans of both lie in tests/export/recorded.
 _COUNT_CACHE_APART: Final = ("opentelemetry.instrumentation.botocore", "opentelemetry.instrumentation.bedrock")
 
+_A_WEEK: Final = 7 * 86_400  # seconds; no answer takes longer
+
 _MESSAGE_EVENTS: Final = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -187,7 +189,8 @@ def _read_logfire(ai: AiCall, span: SpanView) -> None:
     """Logfire tells a streamed call twice: the request in one span, the answer in a second one without length."""
     kind = span.attributes.get("logfire.span_type")
     if kind == "log":
-        ai.seconds = number(span.attributes.get("duration"))
+        seconds = number(span.attributes.get("duration"))
+        ai.seconds = seconds if seconds is not None and seconds < _A_WEEK else None
         ai.streamed = True
         ai.answer_alone = True
     elif ai.step == steps.GENERATION and span.scope.startswith("logfire"):
