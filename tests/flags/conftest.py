@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from genops_otel_posthog.flags import FlagChain, posthog_source, recording, table, use_chain
 from genops_otel_posthog.flags.database import sql
 from genops_otel_posthog.flags.database.sqlite import SqliteFlagStore
+from genops_otel_posthog.flags.workers import Workers
 from genops_otel_posthog.receiver.server import LocalReceiver
 
 
@@ -47,12 +49,22 @@ def shared_receiver() -> Iterator[LocalReceiver]:
 
 
 @pytest.fixture
-def receiver(shared_receiver: LocalReceiver) -> LocalReceiver:
-    """The local receiver, empty."""
-    shared_receiver.recover()
+def receiver(shared_receiver: LocalReceiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalReceiver]:
+    """The local receiver, empty, and left alone by this test's workers when it ends."""
+    given: list[Future[Any]] = []
+    submit = Workers.submit
+
+    def noting(self: Workers, work: Callable[[], Any]) -> Future[Any] | None:
+        future = submit(self, work)
+        given.extend([] if future is None else [future])
+        return future
+
+    monkeypatch.setattr(Workers, "submit", noting)
     shared_receiver.set_flags([])
     shared_receiver.clear()
-    return shared_receiver
+    yield shared_receiver
+    shared_receiver.recover()
+    wait(given, timeout=30)
 
 
 @pytest.fixture
@@ -71,7 +83,7 @@ def new_client(receiver: LocalReceiver) -> Iterator[Callable[..., Any]]:
         return client
 
     yield new_client
-    receiver.recover()
+    receiver.recover()  # or the clients would try until they give up
     for client in clients:
         client.shutdown()
 

@@ -81,9 +81,11 @@ def test_in_override_mode_a_row_goes_before_posthog(receiver, new_client, store)
 
 def test_in_override_mode_a_row_needs_no_definitions(receiver, new_client, store):
     store.put(FlagRow("beta"))
-    with receiver.fail("definitions", hang=True):
+    with receiver.fail("definitions", delay=1):
         chain = FlagChain(new_client(local=True), store, mode="override", deadline=10)
         assert chain.answer("beta", USER).source == "database"
+        assert chain.posthog is not None
+        assert not chain.posthog.is_prepared  # nobody has waited for them
 
 
 # --- what it costs --------------------------------------------------------------------------------------------------
@@ -185,9 +187,11 @@ def test_nobody_waits_for_a_slow_posthog_beyond_the_deadline(receiver, new_clien
 
 def test_nobody_waits_for_definitions_beyond_the_deadline(receiver, new_client, store):
     store.put(FlagRow("beta"))
-    with receiver.fail("all", hang=True):
+    with receiver.fail("all", delay=1):
         chain = FlagChain(new_client(local=True), store, deadline=0.05)
         assert chain.answer("beta", USER).source == "database"
+        assert chain.posthog is not None
+        assert not chain.posthog.is_prepared
 
 
 def test_after_three_failures_posthog_is_left_alone_until_a_probe(receiver, new_client, clock):
@@ -270,7 +274,7 @@ def test_a_client_that_is_disabled_is_not_asked(receiver, new_client, store):
     store.put(FlagRow("beta"))
     answer = FlagChain(new_client(disabled=True), store, deadline=10).answer("beta", USER)
     assert outcome(answer) == (True, "database", "disabled")
-    assert receiver.requests() == []
+    assert receiver.flag_requests() == []
 
 
 # --- other ways to ask ----------------------------------------------------------------------------------------------

@@ -220,6 +220,8 @@ def test_nobodys_id_is_recorded_unless_asked_for(logs):
     assert ["feature_flag.context.id" in record.attributes for record in logs.records] == [False, True]
 
 
+@pytest.mark.filterwarnings("ignore:LogRecord init:DeprecationWarning")  # OpenTelemetry 1.37 warns of its own doing
+@pytest.mark.filterwarnings("ignore:LogRecord init:UserWarning")
 def test_the_event_belongs_to_the_trace_and_to_the_span_if_asked(logs):
     spans = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
