@@ -80,7 +80,7 @@ class Outbox:
         self._store = _open_store(Path(directory) if directory is not None else default_directory(), options)
         self._store.serve(named.items())
         self._streams = {each: self._store.writer.stream(each, self._destinations) for each in IMPORTANCES}
-        self._append: Callable[[Stream, bytes], bool] = self._store.writer.append
+        self._append: Callable[[Stream, bytes], str] = self._store.writer.append
         self._closed = False
 
     @property
@@ -107,6 +107,18 @@ class Outbox:
         Raises:
             OutboxFullError: There is no room, and the policy is ``raise``.
             GenOpsValidationError: There is no such importance, or the event has no bytes.
+        """
+        return not self.offer(body, importance)
+
+    def offer(self, body: bytes, importance: str = "normal") -> str:
+        """:meth:`append` for those who want to know why an event was not taken.
+
+        Returns:
+            The reason, as :attr:`Accounting.refused` counts it; empty when the event was taken.
+
+        Raises:
+            OutboxFullError: As for :meth:`append`.
+            GenOpsValidationError: As for :meth:`append`.
         """
         try:
             stream = self._streams[importance]

@@ -34,6 +34,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOOK_AGAIN = 0.5  # seconds: room that another process makes is not announced
 _MEMORY_SEGMENTS = 16
 
+TAKEN = ""
+"""What is said of an event that was taken; of another one it is the reason."""
+
 _getpid = os.getpid
 _write = os.write
 _crc32 = zlib.crc32
@@ -105,8 +108,8 @@ class Writer:
         """Events appended by this process for a destination."""
         return sum(stream.enqueued for stream in self.streams.values() if destination in stream.destinations)
 
-    def append(self, stream: Stream, body: bytes) -> bool:
-        """See :meth:`~.outbox.Outbox.append`."""
+    def append(self, stream: Stream, body: bytes) -> str:
+        """See :meth:`~.outbox.Outbox.offer`."""
         if _getpid() != self.process:  # some servers fork without telling Python
             self._store.forked()
         size = len(body) + RECORD_OVERHEAD
@@ -134,9 +137,9 @@ class Writer:
             self._appended += 1
             if self._appended >= self._wake_at or self._always:
                 self._after_append(segment)
-            return True
+            return TAKEN
 
-    def refuse_closed(self, _stream: Stream, _body: bytes) -> bool:
+    def refuse_closed(self, _stream: Stream, _body: bytes) -> str:
         """What :meth:`append` is of an outbox that was shut down."""
         with self._store.lock:
             return self._refuse(CLOSED)
@@ -200,7 +203,7 @@ class Writer:
 
     # --- what is not the ordinary case ------------------------------------------------------------------------------
 
-    def _append_slowly(self, stream: Stream, body: bytes) -> bool:
+    def _append_slowly(self, stream: Stream, body: bytes) -> str:
         """No segment, a full one, no room, no disk."""
         if self._store.closed:
             return self._refuse(CLOSED)
@@ -219,7 +222,7 @@ class Writer:
         stream.enqueued += 1
         self._appended += 1
         self._after_append(segment)
-        return True
+        return TAKEN
 
     def _segment_for(self, stream: Stream, size: int) -> FileSegment | MemorySegment | None:
         """A segment with room for a record of this size; ``None`` when there is no room and none can be made."""
@@ -284,7 +287,7 @@ class Writer:
                     lane.wake()
             self._wake_at = min(lane.wake_at for lane in lanes)
 
-    def _refuse(self, reason: str) -> bool:
+    def _refuse(self, reason: str) -> str:
         self.refused[reason] += 1
         self._room.tell(reason, 1)
-        return False
+        return reason
