@@ -17,6 +17,7 @@ from genops_otel_posthog.export.correlation import (
     Correlation,
     anonymous_id,
     event_uuid,
+    posthog_session_id,
     usable_distinct_id,
 )
 from genops_otel_posthog.export.event import Event
@@ -29,6 +30,8 @@ from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
+
+    from genops_otel_posthog.processor import PostHogContext
 
 OWN_SCOPE: Final = "genops_otel_posthog"
 """The scope of the spans around PostHog calls. They never become events unless a rule names it."""
@@ -100,10 +103,12 @@ class Conversion(NamedTuple):
     Attributes:
         made: The events with their rules.
         left_out: What was not made, and why.
+        owner: Whose span it is, where there are events.
     """
 
     made: tuple[Made, ...]
     left_out: tuple[LeftOut, ...]
+    owner: Attribution = NOBODY
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -165,11 +170,12 @@ class Rules:
         self._estimate = estimate
         self._max_event_bytes = max_event_bytes
 
-    def events_for(self, span: ReadableSpan) -> Conversion:
+    def events_for(self, span: ReadableSpan, remembered: PostHogContext | None = None) -> Conversion:
         """The events of a finished span.
 
         Args:
             span: As span processors and exporters get it.
+            remembered: What PostHog's context said when the span started, for spans that name nobody.
 
         Returns:
             Events and reasons. Whatever the span is, nothing is raised.
@@ -178,13 +184,13 @@ class Rules:
             found = self._index.candidates(span)
             if not found:
                 return _NO_RULE
-            return self._convert(SpanView(span), found)
+            return self._convert(SpanView(span), found, remembered)
         except InvalidSpan as error:
             return Conversion((), (LeftOut(None, Reason.INVALID, str(error)),))
         except Exception as error:  # what is not a span at all must not end the application's own work
             return Conversion((), (LeftOut(None, Reason.INVALID, f"the span cannot be read: {_said(error)}"),))
 
-    def _convert(self, span: SpanView, found: list[Candidate]) -> Conversion:
+    def _convert(self, span: SpanView, found: list[Candidate], remembered: PostHogContext | None) -> Conversion:
         met = [candidate for candidate in found if candidate.meets(span)]
         withheld = self._withheld(span) if met else None
         if withheld is not None:
@@ -194,7 +200,7 @@ class Rules:
                 return Conversion((), (LeftOut(None, Reason.FILTERED, withheld),))
             return _NO_RULE
         span.require_ids_and_times()
-        maker = _Maker(self, span)
+        maker = _Maker(self, span, remembered)
         for candidate in met:
             rule = candidate.rule
             if rule.drop:
@@ -240,18 +246,23 @@ def _host_of(value: str) -> str:
 class _Maker:
     """Makes the events of one span; what they have in common is read once."""
 
-    def __init__(self, rules: Rules, span: SpanView) -> None:
+    def __init__(self, rules: Rules, span: SpanView, remembered: PostHogContext | None) -> None:
         self._rules = rules
         self._span = span
+        self._remembered = remembered
         self._owner = rules._correlation.owner(span)
         self._common = rules._correlation.properties(span, self._owner)
+        if remembered is not None and "$session_id" not in self._common:
+            session = posthog_session_id(remembered.session_id)
+            if session is not None:
+                self._common["$session_id"] = session
         self._made: list[Made] = []
         self._left_out: list[LeftOut] = []
 
     def conversion(self) -> Conversion:
         if not self._made and not self._left_out:
             return _NO_RULE
-        return Conversion(tuple(self._made), tuple(self._left_out))
+        return Conversion(tuple(self._made), tuple(self._left_out), self._owner)
 
     def leave_out(self, rule: SpanRule, reason: Reason, detail: str, event: str | None = None) -> None:
         self._left_out.append(LeftOut(rule.id, reason, detail, event))
@@ -355,6 +366,8 @@ class _Maker:
         distinct_id = self._distinct_id(draft)
         if distinct_id is None:
             session = span.first(*SESSION_SOURCES)
+            if session is None and self._remembered is not None:
+                session = self._remembered.session_id
             distinct_id = anonymous_id(span.trace_id, text(session) if session is not None else None)
             properties["$process_person_profile"] = False
         elif not draft.person_profile:
@@ -423,7 +436,10 @@ class _Maker:
             found = usable_distinct_id(self._span.attributes.get(source))
             if found is not None:
                 return found
-        return usable_distinct_id(self._owner.user_id)
+        found = usable_distinct_id(self._owner.user_id)
+        if found is None and self._remembered is not None:
+            found = usable_distinct_id(self._remembered.distinct_id)
+        return found
 
 
 def _filled(template: str, span: SpanView) -> str | Skip:
