@@ -76,6 +76,8 @@ class Plain:
                 plain: Any = value
             elif kind is bool or value is None or (kind is int and -_EXACT_INTEGERS <= value < _EXACT_INTEGERS):
                 plain = value
+            elif kind is float:
+                plain = value if math.isfinite(value) else None
             else:
                 self.cut = False
                 plain = self.value(value)

@@ -40,6 +40,7 @@ class SpanView:
     """
 
     __slots__ = (
+        "_status",
         "attributes",
         "end",
         "events",
@@ -61,6 +62,7 @@ class SpanView:
         scope = span.instrumentation_scope
         self.scope: str = scope.name if scope is not None else ""
         self.span = span
+        self._status: str | None = None
 
     def require_ids_and_times(self) -> None:
         """Reads what every event is made of. Separate, because most spans become none.
@@ -90,7 +92,9 @@ class SpanView:
     @property
     def status(self) -> str:
         """``unset``, ``ok`` or ``error``."""
-        return self.span.status.status_code.name.lower()
+        if self._status is None:
+            self._status = self.span.status.status_code.name.lower()
+        return self._status
 
     @property
     def status_message(self) -> str:
@@ -162,7 +166,8 @@ class SpanView:
         found = self.first("http.response.status_code", "http.status_code")
         if isinstance(found, (int, str)) and str(found).isdigit():
             return int(found)
-        match = _STATUS_IN_TEXT.search(self.error_message() or "")
+        said = self.error_message()
+        match = None if said is None else _STATUS_IN_TEXT.search(said)
         return int(match[1]) if match else None
 
 

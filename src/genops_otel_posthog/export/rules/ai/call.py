@@ -118,7 +118,7 @@ class AiCall:
 
 def count(value: object) -> int | None:
     """A number of tokens, ``None`` for what is not one."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         value = int(value)

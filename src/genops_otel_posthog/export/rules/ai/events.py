@@ -118,7 +118,7 @@ def _ids(span: SpanView, ai: AiCall) -> dict[str, Any]:
 
 def _add_call(properties: dict[str, Any], span: SpanView, ai: AiCall) -> None:
     told = {
-        "$ai_model": None if ai.model is None else unquote(ai.model),
+        "$ai_model": unquote(ai.model) if ai.model is not None and "%" in ai.model else ai.model,
         "$ai_provider": ai.provider,
         "$ai_latency": span.seconds if ai.seconds is None else ai.seconds,
         "$ai_time_to_first_token": ai.first_token_seconds,
