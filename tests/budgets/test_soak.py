@@ -113,6 +113,26 @@ def test_eight_processes_of_20_000_calls_exceed_nothing_count_everything_once_an
     soak(any_town, processes=8, calls=20_000)
 
 
+def test_a_ledger_that_is_slower_than_calls_wait_makes_no_process_exceed_anything(any_town: Town) -> None:
+    """With the allowance for outages as it is by default: slow is not away."""
+    budget = Budget("daily", usd(1_000 * DEAREST))
+    slow = any_town.start(budget, delay=0.1, options={"wait": 0.01})
+    slow.spend(1)
+    slow.ask("catch_up")
+    other = any_town.start(budget)
+    assert other.spend(1_000) > 900
+    for spender in (other, slow, slow, slow, other):
+        spender.ask("catch_up")  # what is idle is returned
+    any_town.times.pass_(6)  # refusals are asked about again
+    other.spend(1_000)
+    other.ask("catch_up")
+
+    assert slow.spend(20) == 0
+
+    slow.ask("catch_up")
+    assert any_town.record("daily").committed == budget.amount
+
+
 @pytest.mark.parametrize("calls", [10, 1_000])
 def test_a_process_talks_to_the_ledger_once_per_flush_interval_whatever_its_rate(any_town: Town, calls: int) -> None:
     spender = any_town.start(Budget("daily", 100))

@@ -34,6 +34,10 @@ def events(count: int, budget_id: str = "daily", **more: Any) -> Budget:
     return Budget(id=budget_id, limit=f"{count * EVENT_NANO / 10**9:.9f}", scope={"team": "checkout"}, **more)
 
 
+TAKEN_FOR_AWAY = 2
+"""Seconds after which a ledger that has not answered is taken for away."""
+
+
 class Nursery:
     """Starts processes; see ``nursery.py``."""
 

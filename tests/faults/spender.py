@@ -104,12 +104,14 @@ class Disturbed:
         ledger: The ledger.
         accidents: Of every hundred messages, how many are delivered twice or lose their answer.
         seed: Decides which.
+        delay: Seconds that every answer takes.
     """
 
-    def __init__(self, ledger: Ledger, accidents: int, seed: int) -> None:
+    def __init__(self, ledger: Ledger, accidents: int, seed: int, delay: float) -> None:
         self._ledger = ledger
         self._accidents = accidents
         self._random = random.Random(seed)
+        self._delay = delay
         self._previous: SyncRequest | None = None
         self.dies: str | None = None
         self.met = 0
@@ -124,6 +126,7 @@ class Disturbed:
             self._ledger.now_ms()
             self._ledger.usage("2026-11")  # opens it
             self._ledger._connection.set_trace_callback(_die_at_commit)  # type: ignore[attr-defined]
+        time.sleep(self._delay)
         reply = self._ledger.sync(request)
         if self.dies == "after":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -179,6 +182,7 @@ class Application:
         self._times = Times(Path(given["times"]))
         self._url: str = given["ledger"]
         self._accidents, self._seed = given.get("accidents", 0), given.get("seed", 0)
+        self._delay: float = given.get("delay", 0.0)
         self._under_way: list[Reservation] = []
         self.opened: list[Disturbed] = []
         self.alerts = Mailbox()
@@ -207,7 +211,7 @@ class Application:
             opened = RedisLedger.from_url(self._url, clock=self._times.ledger)
         else:
             opened = open_ledger(self._url, clock=self._times.ledger)
-        disturbed = Disturbed(opened, self._accidents, self._seed)
+        disturbed = Disturbed(opened, self._accidents, self._seed, self._delay)
         disturbed.dies = self._dies
         self.opened.append(disturbed)
         return disturbed  # type: ignore[return-value]  # passes everything else on

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from processes import EVENT_NANO, Town, events
+from processes import A_LEASE_LATER, EVENT_NANO, TAKEN_FOR_AWAY, Town, events
 from spender import BOOK
 
 from genops_otel_posthog.budgets.ledger.protocol import LedgerCorrupt
@@ -41,6 +41,8 @@ def test_a_full_disk_loses_nothing_that_was_counted_and_exceeds_the_allowance_by
 
     spender.ask("limit_files_to", 0)
     spent = spender.spend(2 * LIMIT)
+    town.times.pass_(TAKEN_FOR_AWAY)
+    spent += spender.spend(2 * LIMIT)
     assert not spender.ask("flush")
     assert spender.ask("refused_for", "checkout") == "ledger_unreachable"
     assert town.record() == before
@@ -165,7 +167,9 @@ def test_beside_a_newer_version_an_older_one_writes_nothing_and_exceeds_its_allo
     before = town.record()
     set_version(file_of(town), 2)  # as a newer version would, when it migrates the ledger
 
-    town.times.pass_(60)
+    town.times.pass_(A_LEASE_LATER)
+    assert older.spend(10) == 0
+    town.times.pass_(TAKEN_FOR_AWAY)
     newcomer = town.start(events(LIMIT), options=PATIENT)
     assert older.spend(LIMIT) == ALLOWANCE
     assert newcomer.spend(LIMIT) == ALLOWANCE

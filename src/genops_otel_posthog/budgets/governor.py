@@ -81,7 +81,8 @@ class GovernorOptions:
         flush_interval: Seconds between two messages to the ledger.
         lease_seconds: How long a lease lives if its process falls silent.
         required: Fields of attribution without which policy strict refuses a call.
-        outage_percent: What a process may spend of a limit in a period while the ledger is away, under policy enforced.
+        outage_percent: What a process may spend of a limit in a period while the ledger is away (it has not answered
+            for a second, or never), under policy enforced.
         outage_most_nano: The same in nano-USD; the smaller one holds.
     """
 
@@ -330,12 +331,17 @@ class Governor:
             key = account.key_at(now, now_ms)
             if critical and account.policy is not BudgetPolicy.STRICT:
                 overdrawn.append(key)
-            elif refused is not None or not self._from_allowance(account, key, amount):
+            elif refused is not None or not (self._may_guess(account) and self._from_allowance(account, key, amount)):
                 return Refusal(LEDGER_UNREACHABLE, account, amount)
         exception = CRITICAL_EVENT if critical else LEDGER_UNREACHABLE
         holds = tuple(hold for hold in wished.holds if hold not in short)
         charged = tuple(key for key in wished.charged if key not in overdrawn)
         return self._take(Reservation(wished.plan, wished.charges, holds, charged, tuple(overdrawn), exception))
+
+    def _may_guess(self, account: Account) -> bool:
+        """Whether a call may be made that the ledger has not lent anything for. Not while it is only slow: that is when
+        a budget is nearly spent, and processes fight for the rest."""
+        return account.standing is None or self.synchroniser.away
 
     def _from_allowance(self, account: Account, key: PeriodKey, amount: int) -> bool:
         """Whether the call fits into what a process may spend of a budget while the ledger is away."""

@@ -23,6 +23,7 @@ from genops_otel_posthog.errors import GenOpsError
 
 _logger = logging.getLogger(__name__)
 
+_BUSY = 1.0  # seconds that an answer may take: the patience of a ledger in a file
 _FIRST_PAUSE = 0.0625  # seconds after the first failure; doubles, so that the fifth waits for a second
 _LONGEST_PAUSE = 4.0
 """Less than the time for which a ledger that has lost data grants nothing (``SyncRequest.rebuild_ms``), so that all who
@@ -170,6 +171,11 @@ class Synchroniser:
         """Whether the ledger answered when it was last asked."""
         return not self._failures and not self._stalled
 
+    @property
+    def away(self) -> bool:
+        """Whether the ledger has left a message unanswered for longer than a busy one does."""
+        return self._unanswered is not None and self._monotonic() - self._first_sent_at >= _BUSY
+
     def close(self, timeout: float) -> bool:
         """Says the last message: everything counted, and the leases given back.
 
@@ -244,7 +250,8 @@ class Synchroniser:
     def _say(self, request: SyncRequest) -> None:
         repeated = self._unanswered is request
         if not repeated:
-            self._unanswered, self._first_sent_at = request, self._monotonic()
+            self._first_sent_at = self._monotonic()
+            self._unanswered = request
         ledger = self.open()
         self._books.prepare_ledger(ledger)
         sent_at = self._monotonic()
