@@ -202,6 +202,7 @@ def test_a_child_that_lives_on_does_not_hold_the_parents_segment(open_outbox, re
     os.close(reading)
     assert lock_orphan(path) is None
     outbox.shutdown(0.1)
+    outbox._store.lanes["test"].join(30)
     descriptor = lock_orphan(path)
     os.close(writing)
     os.waitpid(child, 0)

@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 
 
+@pytest.mark.parametrize("delay", [0.2, 0.8])
 def test_an_exit_with_much_undelivered_and_a_slow_server_is_quick_and_loses_nothing(
-    start: Any, receiver: Any, deliver_rest: Any, arrived: Any
+    start: Any, receiver: Any, deliver_rest: Any, arrived: Any, delay: float
 ) -> None:
-    with receiver.fail("capture", delay=0.2):
-        application = start(count=8000)
-        log = application.end()
-    assert application.said["holds"] == "True"
-    lines = [line for line in log.splitlines() if "not delivered yet" in line]
-    # 8,000 events are eight requests of 200 ms; some machines make it in the two seconds there are.
-    assert len(lines) == (0 if len(arrived()) == 8000 else 1)
+    with receiver.fail("capture", delay=delay):
+        log = start(count=8000).end()
+    # 8,000 events are eight requests: at 200 ms each they may make it in the two seconds there are.
+    assert log.count("not delivered yet") == 1 or delay == 0.2
     deliver_rest()
     assert arrived() == set(range(8000))
 

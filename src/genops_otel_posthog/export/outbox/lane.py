@@ -8,6 +8,7 @@ everything; a batch that has to be halved is therefore settled from left to righ
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import threading
@@ -75,18 +76,14 @@ class Lane:
 
     # --- for the store, under its lock ------------------------------------------------------------------------------
 
-    def start(self) -> bool:
-        """Starts the thread unless it runs; ``False`` when the interpreter is ending and takes no more threads."""
-        if self._thread is not None:
-            return True
-        thread = threading.Thread(target=self._run, name=f"genops-outbox-{self.name}", daemon=True)
-        try:
-            # In an empty context: instrumented threads would take the span that happens to be current along.
-            contextvars.Context().run(thread.start)
-        except RuntimeError:
-            return False
-        self._thread = thread
-        return True
+    def start(self) -> None:
+        """Starts the thread unless it runs, or the interpreter is ending and takes no more threads."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name=f"genops-outbox-{self.name}", daemon=True)
+            with contextlib.suppress(RuntimeError):
+                # In an empty context: instrumented threads would take the span that happens to be current along.
+                contextvars.Context().run(thread.start)
+                self._thread = thread
 
     def wake(self) -> None:
         """There is something to look at."""
@@ -99,17 +96,21 @@ class Lane:
             self._not_before = 0.0
         self._event.set()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread that has not ended."""
+        return self._thread is not None
+
     def stop(self) -> None:
         """Ends the thread after the request that is being made."""
         self._stopping = True
         self._event.set()
 
-    def join(self, timeout: float) -> bool:
-        """Waits for the thread; whether it has ended. Not under the lock."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-            return not self._thread.is_alive()
-        return True
+    def join(self, timeout: float) -> None:
+        """Waits for the thread to end. Not under the lock."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
 
     def waiting(self) -> int:
         """Events that this destination has not settled."""
@@ -143,6 +144,10 @@ class Lane:
                     _logger.exception("Sending to %s failed unexpectedly; it is tried again", self.name)
                 with self._store.lock:
                     self._pause(Answer(Verdict.RETRY, "error"))
+        self.destination.close()
+        with self._store.lock:
+            self._thread = None
+            self._store.lane_ended()
 
     def _wait(self) -> bool:
         """Until there is a batch to be sent; ``False`` at the end."""

@@ -136,12 +136,16 @@ class Shelf:
         return True
 
     def release_all(self) -> None:
-        """Leaves everything to other processes; in a forked child, to the parent.
-
-        Closing a descriptor that another process shares does not unlock its file.
-        """
+        """Leaves everything to other processes."""
         for segment in self.segments:
             segment.release()
+
+    def forked(self) -> None:
+        """In a child process: closes what is the parent's.
+
+        The lock of a file ends when every process that shares the descriptor has closed it, or has ended.
+        """
+        self.release_all()
         for descriptor in self._syncing:
             os.close(descriptor)
 

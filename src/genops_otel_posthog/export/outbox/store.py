@@ -157,32 +157,32 @@ class Store:
     def stop(self, timeout: float) -> None:
         """Ends the threads and leaves what waits to other processes."""
         deadline = time.monotonic() + timeout
-        lanes = list(self.lanes.values())
         with self.lock:
             self.closed = True
-            self.keeper.stop()
-            for lane in lanes:
-                lane.stop()
-            self.changed.notify_all()
-        ended = [lane.join(max(0.0, deadline - time.monotonic())) for lane in lanes]
-        self.keeper.join(max(0.0, deadline - time.monotonic()))
-        with self.lock:
             for stream in self.writer.streams.values():
                 self.shelf.retire(stream)
-            if all(ended):
-                self.shelf.release_all()  # otherwise it stays locked: a batch of it is on its way
-        for lane, has_ended in zip(lanes, ended, strict=True):
-            if has_ended:
-                lane.destination.close()
-        if all(ended):
-            self._dead_in_memory.close()
+            self.keeper.stop()
+            for lane in self.lanes.values():
+                lane.stop()
+            self.changed.notify_all()
+            self.lane_ended()
+        for lane in self.lanes.values():
+            lane.join(max(0.0, deadline - time.monotonic()))
+        self.keeper.join(max(0.0, deadline - time.monotonic()))
+
+    def lane_ended(self) -> None:
+        """The last thread out leaves the segments to others: not before, for batches of them are on their way."""
+        with self.lock:
+            if self.closed and not any(lane.is_running for lane in self.lanes.values()):
+                self.shelf.release_all()
+                self._dead_in_memory.close()
 
     def forked(self) -> None:
         """In a child process: what was appended is the parent's, and so are its threads, locks and files."""
         with _FORKING:
             if self.writer.process == os.getpid():
                 return
-            self.shelf.release_all()
+            self.shelf.forked()
             self._begin()
             self.writer.forget()
             for lane in self.lanes.values():
