@@ -24,6 +24,8 @@ from genops_otel_posthog.flags import (
     use_chain,
 )
 
+from .conftest import flag
+
 pytestmark = pytest.mark.usefixtures("quiet_chain")
 
 
@@ -206,6 +208,19 @@ def test_without_a_chain_the_users_database_and_posthogs_default_client_are_aske
     set_flag("beta", True)
     assert (tmp_path / "state" / "genops-otel-posthog" / "flags.sqlite3").exists()
     assert current_chain() is current_chain()
+
+
+def test_without_a_chain_posthogs_module_is_asked_if_it_has_a_key(receiver, monkeypatch):
+    import posthog
+
+    receiver.set_flags([flag("beta")])
+    monkeypatch.setattr(posthog, "api_key", "phc_module")
+    monkeypatch.setattr(posthog, "host", receiver.url)
+    monkeypatch.setattr(posthog, "default_client", None)
+    use_chain(None)
+    assert is_on("beta", "u1")
+    assert [request.token for request in receiver.flag_requests()] == ["phc_module"]
+    posthog.shutdown()
 
 
 def test_without_a_database_a_flag_is_set_in_the_users_own(tmp_path):

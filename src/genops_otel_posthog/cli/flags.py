@@ -70,7 +70,7 @@ def get(key: str, user: str | None, workspace: str | None, ask_posthog: bool, ur
             if client is not None:
                 client.shutdown()
     if as_json:
-        print_json({**asdict(answer), "value": answer.value, "known": answer.is_known})
+        print_json({**answer._asdict(), "value": answer.value, "known": answer.is_known})
     else:
         click.echo(_sentence(answer))
     if not answer.is_known:

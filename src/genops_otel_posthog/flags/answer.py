@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Source: TypeAlias = Literal["posthog_local", "posthog_remote", "cache", "database", "default"]
 """Who answered: PostHog's definitions evaluated here; PostHog's server; PostHog, but earlier; a row of the database;
@@ -62,6 +62,8 @@ class Subject:
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for subjects that get equal answers, as far as can be told without PostHog."""
+        if not (self.groups or self.person_properties or self.group_properties):
+            return self.user, self.workspace
         return (
             self.user,
             self.workspace,
@@ -75,8 +77,7 @@ EVERYBODY: Final = Subject()
 """Nobody in particular: only what holds for all is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is known of one flag for one subject.
 
     Attributes:
@@ -119,8 +120,7 @@ class Answer:
         return self.source != "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """A source could not answer.
 
     Attributes:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
@@ -33,6 +32,10 @@ from genops_otel_posthog.flags.table import POLL_SECONDS, FlagTable
 from genops_otel_posthog.flags.workers import Workers
 
 DEADLINE_SECONDS: Final = 0.3
+
+_NO_CLIENT: Final = Unknown("no_client", is_failure=False)
+_NOT_ASKED: Final = Unknown("not_asked", is_failure=False)
+_NOT_WAITED_FOR: Final = Unknown("not_waited_for", is_failure=False)
 
 T = TypeVar("T")
 
@@ -164,7 +167,7 @@ class FlagChain:
         if isinstance(found, Request):
             # Until it is there, PostHog's last answer is nearer to it than any row.
             assert self.posthog is not None
-            found = self.posthog.remembered.any(key, subject) or Unknown("not_waited_for", is_failure=False)
+            found = self.posthog.remembered.any(key, subject) or _NOT_WAITED_FOR
         return self._conclude(key, subject, default, found, record=False)
 
     def prepare(self, wait: float) -> bool:
@@ -218,14 +221,14 @@ class FlagChain:
             if isinstance(row, Answer):
                 return row
         if self.posthog is None:
-            return Unknown("no_client", is_failure=False)
+            return _NO_CLIENT
         local = self.posthog.local(key, subject, unseen=unseen)
         if isinstance(local, Answer):
             return local
         remembered = self.posthog.remembered.fresh(key, subject)
         if remembered is not None:
             return remembered
-        return self.posthog.ask(key, subject) if ask else Unknown("not_asked", is_failure=False)
+        return self.posthog.ask(key, subject) if ask else _NOT_ASKED
 
     def _conclude(self, key: str, subject: Subject, default: Value, found: Answer | Unknown, record: bool) -> Answer:
         answer = found if isinstance(found, Answer) else self._without_posthog(key, subject, default, found)
@@ -234,14 +237,14 @@ class FlagChain:
         return answer
 
     def _without_posthog(self, key: str, subject: Subject, default: Value, why: Unknown) -> Answer:
-        error = None if why.error == "no_client" else why.error
+        error = None if why is _NO_CLIENT else why.error
         row = self._row(key, subject)
         if isinstance(row, Answer):
-            return row if error is None else replace(row, error=error)
+            return row if error is None else row._replace(error=error)
         if self.posthog is not None and why is not MISSING:
             before = self.posthog.remembered.any(key, subject)
             if before is not None:
-                return replace(before, error=error)
+                return before._replace(error=error)
         return default_answer(key, default, error or row.error)
 
     def _row(self, key: str, subject: Subject) -> Answer | Unknown:

@@ -25,13 +25,13 @@ def use_chain(chain: FlagChain | None) -> None:
 
 
 def current_chain() -> FlagChain:
-    """The chain in use. If none was given: PostHog's default client, if there is one, and the user's database file."""
+    """The chain in use. If none was given: PostHog's default client, if the module has a key, and the user's database."""
     global _chain
     chain = _chain
     if chain is None:
         with _lock:
             if _chain is None:
-                _chain = FlagChain(getattr(sys.modules.get("posthog"), "default_client", None), open_flag_store())
+                _chain = FlagChain(_default_client(), open_flag_store())
             chain = _chain
     return chain
 
@@ -129,6 +129,15 @@ def _subject(user_id: str | None, workspace_id: str | None) -> Subject:
     if user_id is None and workspace_id is None:
         return current_subject()
     return Subject(user=user_id, workspace=workspace_id)
+
+
+def _default_client() -> Any:
+    """PostHog's default client, made now if the module has a key to make it with."""
+    posthog = sys.modules.get("posthog")
+    if posthog is None or not (posthog.default_client or posthog.api_key or posthog.project_api_key):
+        return None
+    posthog.setup()
+    return posthog.default_client
 
 
 def _posthog_distinct_id() -> str | None:

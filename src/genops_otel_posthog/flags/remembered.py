@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Literal
 
 from genops_otel_posthog.flags.answer import MISSING, Answer, Subject, Unknown
@@ -79,4 +78,4 @@ class RememberedAnswers:
             if age > within:
                 return None
             self._answers.move_to_end(place)
-        return replace(answer, source="cache", reason=reason, stale_s=max(0.0, age))
+        return answer._replace(source="cache", reason=reason, stale_s=max(0.0, age))
