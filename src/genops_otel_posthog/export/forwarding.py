@@ -23,6 +23,7 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.correlation import anonymous_id
 from genops_otel_posthog.export.destinations.rudderstack_mapping import message_id_of, to_message
 from genops_otel_posthog.export.rules.plain import Plain
+from genops_otel_posthog.export.text import text
 from genops_otel_posthog.settings.once import WarnOnce
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ class Forwarder:
         if not isinstance(name, str) or not name:
             _warn("name", f"An event for RudderStack needs a name, and {type(name).__name__} is none; it is not sent")
             return False
-        properties, _ = Plain().properties(_object(event.get("properties")))
+        properties, _ = Plain().properties(_object(event.get("properties")), text)
         trace_id = properties.get(semconv.PROPERTY_TRACE_ID) or properties.get(semconv.PROPERTY_DOLLAR_TRACE_ID)
         if not trace_id:
             trace_id = self._trace_id()

@@ -215,7 +215,18 @@ def test_ten_thousand_properties_become_as_many_as_fit() -> None:
     assert kept["properties"]["genops_truncated"]
 
 
-@pytest.mark.parametrize("text", ["ü" * 100_000, '"\\\n' * 50_000, "\x01" * 50_000, "\ud800" * 50_000, "😀" * 30_000])
+def test_what_is_long_shares_the_room_that_is_left() -> None:
+    kept = shortened({"question": "q" * 100_000, "answer": "a" * 50_000, "note": "n" * 1_000})["properties"]
+    assert kept["genops_truncated"] == ["answer", "question"]
+    assert kept["note"] == "n" * 1_000
+    assert min(len(kept["question"]), len(kept["answer"])) > 14_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ü" * 100_000, '"\\\n' * 50_000, "\x01" * 50_000, "\ud800" * 50_000, "😀" * 30_000],
+    ids=["two bytes", "escapes", "control", "half a pair", "four bytes"],
+)
 def test_every_text_is_cut_by_what_it_takes_in_json(text: str) -> None:
     assert shortened({"text": text})["properties"]["genops_truncated"] == ["text"]
 

@@ -22,7 +22,7 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.destinations.database_schema import EVENT_TABLES, EventTable, Row
 from genops_otel_posthog.export.destinations.protocol import Answer, Verdict
 from genops_otel_posthog.export.outbox.directory import default_directory
-from genops_otel_posthog.export.rules.plain import text
+from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -65,6 +65,7 @@ _ONCE_IN_AN_EXECUTION: Final = frozenset({"agent_execution", "agent_error", "flo
 _GROUPS_IN_ORDER: Final = ("workspace", "organization", "company")
 _TRUNCATED: Final = "genops_truncated"
 _ROOM_FOR_NAMES: Final = 512
+_SMALL: Final = 128  # bytes, with the name
 _TRIES: Final = 4
 
 
@@ -139,9 +140,22 @@ def serialised(message: dict[str, Any], most: int | None) -> bytes:
 
 
 def _shortened(values: Mapping[str, Any], room: int) -> dict[str, Any]:
-    """The values in so many bytes. What is small is kept, and with it all ids; what is large is cut."""
-    by_size = dict(sorted(values.items(), key=lambda item: len(_json(item[1]))))
-    kept, cut = Plain(room).properties(by_size)
+    """The values in so many bytes. What is small is kept, and with it all ids; what is large shares what is left."""
+    kept: dict[str, Any] = {}
+    cut: list[str] = []
+    sizes = sorted((len(_json(value)) + len(_json(name)) + 2, name) for name, value in values.items())
+    for number, (size, name) in enumerate(sizes):
+        share = room // (len(sizes) - number)
+        if size > max(share, _SMALL) or size > room:
+            cut.append(name)
+            budget = share - len(_json(name)) - 2
+            if budget < _SMALL:
+                continue
+            kept[name] = Plain(budget).value(values[name])
+            size = len(_json(kept[name])) + len(_json(name)) + 2
+        else:
+            kept[name] = values[name]
+        room -= size
     result = {name: kept[name] for name in values if name in kept}
     before = values.get(_TRUNCATED)
     result[_TRUNCATED] = sorted({*(before if isinstance(before, list) else ()), *cut[:20]} - {_TRUNCATED})
