@@ -44,6 +44,11 @@ def spend_everything(town: Town, spenders: list[Spender], calls: int) -> list[in
     How many each had admitted."""
     for number, spender in enumerate(spenders):
         spender.tell("insist", calls, TEAMS[number % len(TEAMS)])
+    while not all(spender.has_answered for spender in spenders):
+        # What a look finds is how the ledger stands between two messages.
+        for record in town.ledger.periods():
+            assert record.cap is not None
+            assert record.committed + record.leased + record.held <= record.cap
     admitted = [spender.answer() for spender in spenders]
     more = True
     while more:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -106,6 +107,11 @@ class Spender:
         if not line:
             raise EOFError(f"process {self.pid} ended with {self.dies()}")
         return json.loads(line)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the answer is there."""
+        return bool(select.select([self._line], [], [], 0)[0])
 
     def ask(self, *words: object) -> Any:
         """Tells it something; its answer."""
