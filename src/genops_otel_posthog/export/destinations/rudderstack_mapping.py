@@ -18,7 +18,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.export.rules.plain import Plain
 from genops_otel_posthog.version import __version__
 
-LIBRARY: Final[Mapping[str, str]] = {"name": "genops-otel-posthog", "version": __version__}
+LIBRARY: Final = {"name": "genops-otel-posthog", "version": __version__}
 
 CONTEXT: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("traceId",): (semconv.PROPERTY_TRACE_ID, semconv.PROPERTY_DOLLAR_TRACE_ID, "$ai_trace_id"),
@@ -56,6 +56,9 @@ CONTEXT: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
     ("campaign", "term"): ("utm_term",),
 }
 """Where in the context of a message what stands that PostHog has as a property; the first one that is given."""
+
+_PLACES: Final = tuple(CONTEXT.items())
+_PLACE_OF: Final = {source: place for place, (_, sources) in enumerate(_PLACES) for source in sources}
 
 _ALSO_PLAIN: Final = {
     semconv.PROPERTY_DOLLAR_TRACE_ID: semconv.PROPERTY_TRACE_ID,
@@ -164,7 +167,9 @@ def _shortened(values: Mapping[str, Any], room: int) -> dict[str, Any]:
 
 def _context(properties: Mapping[str, Any]) -> dict[str, Any]:
     context: dict[str, Any] = {"library": dict(LIBRARY)}
-    for path, sources in CONTEXT.items():
+    # An event has few of them.
+    for place in sorted({_PLACE_OF[name] for name in properties.keys() & _PLACE_OF.keys()}):
+        path, sources = _PLACES[place]
         for source in sources:
             value = properties.get(source)
             if value is not None and value != "":
