@@ -12,27 +12,38 @@ from genops_otel_posthog.attribution import attribution_in
 from genops_otel_posthog.flags.answer import Answer, Subject, Value
 from genops_otel_posthog.flags.chain import FlagChain
 from genops_otel_posthog.flags.database import open_flag_store
+from genops_otel_posthog.flags.forks import start_over_after_fork
 from genops_otel_posthog.flags.row import FlagRow
 
-_lock = threading.Lock()
-_chain: FlagChain | None = None
+
+class _InUse:
+    """The chain in use, and the lock under which it is made."""
+
+    def __init__(self) -> None:
+        self.chain: FlagChain | None = None
+        self.start_over()
+        start_over_after_fork(self)
+
+    def start_over(self) -> None:
+        self.lock = threading.Lock()
+
+
+_in_use = _InUse()
 
 
 def use_chain(chain: FlagChain | None) -> None:
     """Makes a chain the one that gates and functions without one ask; ``None`` has the next one make its own."""
-    global _chain
-    _chain = chain
+    _in_use.chain = chain
 
 
 def current_chain() -> FlagChain:
-    """The chain in use. If none was given: PostHog's default client, if the module has a key, and the user's database."""
-    global _chain
-    chain = _chain
+    """The chain in use; if none was given, one of PostHog's default client and the user's database."""
+    chain = _in_use.chain
     if chain is None:
-        with _lock:
-            if _chain is None:
-                _chain = FlagChain(_default_client(), open_flag_store())
-            chain = _chain
+        with _in_use.lock:
+            chain = _in_use.chain
+            if chain is None:
+                chain = _in_use.chain = FlagChain(_default_client(), open_flag_store())
     return chain
 
 
@@ -134,7 +145,7 @@ def _subject(user_id: str | None, workspace_id: str | None) -> Subject:
 def _default_client() -> Any:
     """PostHog's default client, made now if the module has a key to make it with."""
     posthog = sys.modules.get("posthog")
-    if posthog is None or not (posthog.default_client or posthog.api_key or posthog.project_api_key):
+    if posthog is None or not (posthog.default_client or posthog.api_key or getattr(posthog, "project_api_key", None)):
         return None
     posthog.setup()
     return posthog.default_client

@@ -35,7 +35,7 @@ class EvaluationHook(Hook):
         """Emits the event; called by the OpenFeature client."""
         attributes: dict[str, Attribute] = {
             semconv.FEATURE_FLAG_KEY: details.flag_key,
-            semconv.FEATURE_FLAG_RESULT_REASON: str(details.reason or "UNKNOWN").lower(),
+            semconv.FEATURE_FLAG_RESULT_REASON: _word(details.reason or "UNKNOWN").lower(),
         }
         if hook_context.provider_metadata is not None:
             attributes[semconv.FEATURE_FLAG_PROVIDER_NAME] = hook_context.provider_metadata.name
@@ -56,7 +56,12 @@ class EvaluationHook(Hook):
         if self._record_context_id and context_id:
             attributes[evaluation_event.FEATURE_FLAG_CONTEXT_ID] = str(context_id)
         if details.error_code is not None:
-            attributes[semconv.ERROR_TYPE] = str(details.error_code.value).lower()
+            attributes[semconv.ERROR_TYPE] = _word(details.error_code).lower()
             if details.error_message:
                 attributes[evaluation_event.FEATURE_FLAG_ERROR_MESSAGE] = details.error_message
         self._events.emit(attributes)
+
+
+def _word(name: object) -> str:
+    # The text of a member of OpenFeature's enumerations differs by versions of Python.
+    return str(getattr(name, "value", name))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEvent, ProviderEventDetails
 from openfeature.exception import ErrorCode, GeneralError, OpenFeatureError
-from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
+from openfeature.flag_evaluation import FlagResolutionDetails, Reason
 from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, FeatureProvider, Metadata
 from typing_extensions import Self
@@ -30,7 +30,11 @@ from genops_otel_posthog.flags.table import POLL_SECONDS
 from genops_otel_posthog.flags.workers import Workers
 
 if TYPE_CHECKING:
-    from openfeature.track import TrackingEventDetails  # newer than the oldest OpenFeature that works
+    # Both are newer than the oldest OpenFeature that works.
+    from openfeature.flag_evaluation import FlagValueType
+    from openfeature.track import TrackingEventDetails
+
+    _ObjectValue: TypeAlias = Sequence[FlagValueType] | Mapping[str, FlagValueType]
 
 PRIMARY_ERROR_METADATA: Final = "genops.primary_error"
 START_SECONDS: Final = 5.0
@@ -38,7 +42,6 @@ START_SECONDS: Final = 5.0
 
 _logger = logging.getLogger(__name__)
 _Resolver: TypeAlias = Callable[[FeatureProvider], FlagResolutionDetails[Any]]
-_ObjectValue: TypeAlias = Sequence[FlagValueType] | Mapping[str, FlagValueType]
 _NEVER_TARGETED: Final = ""
 
 
