@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         GenOpsProviderError,
         GenOpsValidationError,
     )
+    from genops_otel_posthog.export.exporter import PostHogSpanExporter
+    from genops_otel_posthog.export.rules.rule import SpanRule
     from genops_otel_posthog.instrumentation import PostHogInstrumentor
     from genops_otel_posthog.pricing.book import PriceBook
     from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
@@ -48,7 +50,9 @@ _HOME = {
     "GovernanceSpanProcessor": "processor",
     "PostHogCostCalculator": "pricing.calculator",
     "PostHogInstrumentor": "instrumentation",
+    "PostHogSpanExporter": "export.exporter",
     "PriceBook": "pricing.book",
+    "SpanRule": "export.rules.rule",
     "auto_instrument": "adapter.zero_code",
     "get_current_adapter": "adapter.zero_code",
     "governance": "attribution",
@@ -71,7 +75,9 @@ __all__ = [
     "GovernanceSpanProcessor",
     "PostHogCostCalculator",
     "PostHogInstrumentor",
+    "PostHogSpanExporter",
     "PriceBook",
+    "SpanRule",
     "__version__",
     "auto_instrument",
     "get_current_adapter",

@@ -76,6 +76,14 @@ class Settings:
     alert_escalation: tuple[str, ...] = ()
     budget_sampling: bool = False
     personal_api_key: str | None = field(default=None, repr=False)
+    export_spans: bool = False
+    span_rules: str | None = None
+    export_content: bool = False
+    allow_events: tuple[str, ...] | None = None
+    deny_events: tuple[str, ...] = ()
+    allow_properties: tuple[str, ...] | None = None
+    deny_properties: tuple[str, ...] | None = None
+    trace_url_template: str | None = None
     rudderstack_write_key: str | None = field(default=None, repr=False)
     rudderstack_data_plane_url: str = DEFAULT_DATA_PLANE_URL
     database_url: str | None = field(default=None, repr=False)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from genops_otel_posthog.settings.budget_variables import BUDGET_VARIABLES
 from genops_otel_posthog.settings.destination_variables import DESTINATION_VARIABLES
+from genops_otel_posthog.settings.export_variables import EXPORT_VARIABLES
 from genops_otel_posthog.settings.values import (
     BAGGAGE_FIELDS,
     choice,
@@ -161,6 +162,7 @@ VARIABLES: tuple[Variable, ...] = (
         switch,
     ),
     *BUDGET_VARIABLES,
+    *EXPORT_VARIABLES,
     *DESTINATION_VARIABLES,
     Variable(
         "GENOPS_OUTBOX_PATH",
@@ -178,8 +180,6 @@ ANNOUNCED: Mapping[str, str] = MappingProxyType(
     {
         "POSTHOG_FLUSH_AT": "Events per batch.",
         "POSTHOG_FLUSH_INTERVAL": "Longest time between batches, in milliseconds.",
-        "GENOPS_EXPORT_SPANS": "Whether governed spans become PostHog events.",
         "GENOPS_DURABLE_CAPTURE": "Whether the application's own events go through the outbox.",
-        "GENOPS_SPAN_RULES": "TOML file with rules that turn spans into events.",
     }
 )
