@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from processes import EVENT_NANO, Spender, Town, events
 
@@ -58,6 +60,31 @@ def test_a_process_that_lives_tells_by_itself_and_is_counted_once(town: Town, cu
     cut_off.ask("catch_up")
 
     assert town.committed() == 51 * EVENT_NANO
+    assert list(town.spool.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: content.replace(b", 50,", b", 99999999999999999999,"),
+        lambda content: content.replace(b", 50,", b", null,"),
+    ],
+    ids=["cut short", "empty", "a number no ledger takes", "no number"],
+)
+def test_what_is_damaged_on_disk_keeps_nobody_from_the_ledger(
+    town: Town, cut_off: Spender, damage: Callable[[bytes], bytes]
+) -> None:
+    cut_off.end()
+    (path,) = town.spool.iterdir()
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    assert path.read_bytes() != content
+
+    heir_tells(town)
+
+    assert town.committed() == (20 + 1) * EVENT_NANO
     assert list(town.spool.iterdir()) == []
 
 

@@ -93,7 +93,7 @@ class Spool:
                 try:
                     request = _from_json(json.loads(content))
                 except (ValueError, KeyError, TypeError):
-                    _logger.warning("%s was cut short and tells nothing; it is removed", path)
+                    _logger.warning("%s was cut short or damaged, and tells nothing; it is removed", path)
                 else:
                     with contextlib.suppress(StaleSequence):  # told by itself after all
                         ledger.sync(request)
@@ -143,12 +143,12 @@ def _from_json(content: dict[str, object]) -> SyncRequest:
         raise TypeError("costs and counted are missing")
     return SyncRequest(
         process=str(content["process"]),
-        sequence=int(str(content["sequence"])),
+        sequence=_whole(content["sequence"]),
         acknowledged=0,
         month=str(content["month"]),
-        costs={meter: CostTable(*map(tuple, table)) for meter, table in costs.items()},
+        costs={meter: CostTable(*(tuple(map(_whole, column)) for column in table)) for meter, table in costs.items()},
         counted=tuple(
-            Counted(meter, month, units, _keys(charged), _keys(overdrawn))
+            Counted(str(meter), str(month), _whole(units), _keys(charged), _keys(overdrawn))
             for meter, month, units, charged, overdrawn in counted
         ),
         asks=(),
@@ -158,5 +158,12 @@ def _from_json(content: dict[str, object]) -> SyncRequest:
     )
 
 
+def _whole(value: object) -> int:
+    """A number as a ledger takes it: what it cannot take would be told again and again."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r} is no number of units, and no price")
+    return value
+
+
 def _keys(pairs: list[list[str]]) -> tuple[PeriodKey, ...]:
-    return tuple(PeriodKey(*pair) for pair in pairs)
+    return tuple(PeriodKey(str(budget), str(period)) for budget, period in pairs)
