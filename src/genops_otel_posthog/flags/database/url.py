@@ -38,7 +38,7 @@ def open_flag_store(url: str | None = None) -> FlagStore:
             raise
         raise GenOpsConfigurationError(
             f"a flag database on {scheme}:// needs the package sqlalchemy, which is not installed: "
-            "pip install 'genops-otel-posthog[sqlalchemy]'"
+            "pip install 'genops-otel-posthog[database]'"
         ) from error
     return SqlAlchemyFlagStore(url)
 
