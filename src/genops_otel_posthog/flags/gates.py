@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.flags.answer import Subject
 from genops_otel_posthog.flags.chain import FlagChain
@@ -92,3 +93,16 @@ class Gates:
             self._decisions.clear()
         self._decisions[place] = (answer.enabled, now + self._kept)
         return answer.enabled
+
+    def of_span(self, name: str, span: object, owner: Attribution) -> bool:
+        """The same as rules of spans ask it: ``PostHogSpanExporter(gate=gates.of_span)``."""
+        return self.allows(name, owner)
+
+    def of_event(self, name: str, event: Mapping[str, Any]) -> bool:
+        """The same as destinations ask it, of an event in PostHog's form: ``DatabaseDestination(gate=gates.of_event)``.
+
+        The user is that of the property ``user_id``, else the distinct id; the workspace that of ``workspace_id``.
+        """
+        properties = event.get("properties") or {}
+        user = properties.get(semconv.PROPERTY_USER_ID) or event.get("distinct_id")
+        return self.allows(name, Attribution(user_id=user, workspace_id=properties.get(semconv.PROPERTY_WORKSPACE_ID)))
