@@ -89,7 +89,7 @@ EXPORT_VARIABLES: tuple[Variable, ...] = (
     _patterns(
         "GENOPS_EXPORT_DENY_PROPERTIES",
         "deny_properties",
-        "Properties that do not leave, whoever made them; names of secrets (`*password*`, `*api_key*`, …) when not given",
+        "Properties that do not leave, whoever made them; when not given, those with names of secrets, as `*password*`",
         "–",
         "*password*,*token*,email",
     ),
