@@ -68,13 +68,18 @@ processes = st.sampled_from(PROCESSES)
 meters = st.sampled_from(METERS)
 seldom = st.sampled_from([False] * 9 + [True])
 thresholds = st.lists(
-    st.builds(Threshold, st.sampled_from([1, 5_000, 8_000, 9_550, 10_000, 15_000]), st.booleans()),
-    unique=True,
+    st.builds(
+        Threshold,
+        st.sampled_from([1, 5_000, 8_000, 9_550, 10_000, 15_000]),
+        st.booleans(),
+        st.sampled_from(["info", "critical"]),
+    ),
+    unique_by=lambda threshold: threshold[:2],
     max_size=4,
 ).map(tuple)
 
 # What is said most of the time, and what may be said. Periods and months are named by their distance from the present
-# one, units by how many are new.
+# one, the period of a lease perhaps as the one in which the process was last lent something, units by how many are new.
 usual_ask = st.fixed_dictionaries(
     {
         "limit": st.just(1_000),
@@ -86,7 +91,7 @@ usual_ask = st.fixed_dictionaries(
         "want": st.integers(0, 600),
         "need": st.sampled_from([0, 1, 200]),
         "windows": st.just((0, 1)),
-        "lease_period": st.sampled_from([0, 0, 0, -1]),
+        "lease_period": st.sampled_from(["held", "held", "held", 0]),
     }
 )
 usual_count = st.tuples(
@@ -104,7 +109,7 @@ any_ask = st.fixed_dictionaries(
         "want": amounts,
         "need": amounts,
         "windows": st.sampled_from([(0, 1), (0, 1), (-1, 0), (1, 2), ()]),
-        "lease_period": st.sampled_from([0, 0, -1, None]),
+        "lease_period": st.sampled_from(["held", 0, -1, None]),
     }
 )
 payers = st.lists(st.tuples(budgets, st.sampled_from([0, 0, -1, 1])), unique=True, max_size=3).map(tuple)
@@ -132,6 +137,7 @@ class Conversation(RuleBasedStateMachine):
         self.redis = RedisLedger.from_url(self.url, clock=clock, timeout=5)
         self.memory = Memory(self.time)
         self.said: dict[str, list[SyncRequest]] = {process: [] for process in PROCESSES}
+        self.held: dict[tuple[str, str], str] = {}
         self.units: dict[tuple[object, ...], int] = {}
         self.alerts: list[Alert] = []
         self.months: set[str] = set()
@@ -163,19 +169,31 @@ class Conversation(RuleBasedStateMachine):
             acknowledged=last,
             costs=COSTS,
             counted=tuple(counted),
-            asks=tuple(self.ask(budget, today, **ask) for budget, ask in asks.items()),
+            asks=tuple(self.ask(process, budget, today, **ask) for budget, ask in asks.items()),
             month=month.id,
             meters=METERS,
         )._replace(**more)
         self.said[process].append(request)
         self.send(request)
 
-    def ask(self, budget: str, today: int, windows: tuple[int, ...], lease_period: int | None, **more: Any) -> Ask:
+    def ask(
+        self,
+        process: str,
+        budget: str,
+        today: int,
+        windows: tuple[int, ...],
+        lease_period: str | int | None,
+        **more: Any,
+    ) -> Ask:
+        if isinstance(lease_period, int):
+            lease_period = day(today + lease_period).id
+        elif lease_period == "held":
+            lease_period = self.held.get((process, budget))
         return Ask(
             budget=budget,
             meter="events" if budget == "units" else None,
             windows=tuple(day(today + when) for when in windows),
-            lease_period=None if lease_period is None else day(today + lease_period).id,
+            lease_period=lease_period,
             **{"definition": "{}", **more},
         )
 
@@ -192,6 +210,9 @@ class Conversation(RuleBasedStateMachine):
         assert replies[0] == replies[1]
         if isinstance(replies[0], SyncReply):
             self.alerts += replies[0].alerts
+            for standing in replies[0].standings:
+                if standing.granted and standing.window:
+                    self.held[request.process, standing.budget] = standing.window.id
 
     @rule(process=processes, ask=usual_ask, count=usual_count, leaving=seldom)
     def say_as_usual(self, process: str, ask: dict[str, Any], count: Any, leaving: bool) -> None:
@@ -199,7 +220,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(process=processes, need=st.integers(1, 900))
     def ask_for_much(self, process: str, need: int) -> None:
-        ask = {"limit": 1_000, "cap_basis_points": 10_000, "windows": (0, 1), "lease_period": 0, "hold": True}
+        ask = {"limit": 1_000, "cap_basis_points": 10_000, "windows": (0, 1), "lease_period": "held", "hold": True}
         self.say(process, {"b": {**ask, "want": 900, "need": need}}, [])
 
     @rule(process=processes, asks=st.dictionaries(budgets, any_ask), counts=st.lists(any_count, max_size=3))
@@ -237,7 +258,11 @@ class Conversation(RuleBasedStateMachine):
             self.send(self.said[process][-how_old])
 
     @while_time_stands_still
-    @rule(milliseconds=st.sampled_from([1, 5_000, 5_000, LEASE_MS - 1, LEASE_MS, HOUR, 11 * HOUR, A_DAY, 4 * A_DAY]))
+    @rule(
+        milliseconds=st.sampled_from(
+            [1, 5_000, 5_000, LEASE_MS - 1, LEASE_MS, HOUR, 11 * HOUR, 13 * HOUR, A_DAY, 4 * A_DAY]
+        )
+    )
     def wait(self, milliseconds: int) -> None:
         assert self.clock is not None
         if self.clock.now_ms + milliseconds < NOON + DAYS * A_DAY:

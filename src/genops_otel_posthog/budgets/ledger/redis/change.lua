@@ -4,7 +4,7 @@ local changes = cjson.decode(ARGV[1])
 local now = clock(ARGV[2])
 local limits, overrides = prefix .. 'limits', prefix .. 'overrides'
 
-expect({[limits] = 'hash', [overrides] = 'hash'})
+expect('hash', {'limits'})
 local ended = {}
 local stored = redis.call('HGETALL', overrides)
 for i = 1, #stored, 2 do

@@ -16,7 +16,6 @@ if ARGV[1] == 'usage' then
   return cjson.encode(pairs_of(prefix .. 'usage:' .. ARGV[2]))
 end
 
-expect({[prefix .. 'limits'] = 'hash', [prefix .. 'overrides'] = 'hash', [prefix .. 'periods'] = 'zset'})
 local periods = {}
 for _, key in ipairs(redis.call('ZRANGE', prefix .. 'periods', 0, -1)) do
   local period = redis.call('HMGET', key, 'budget', 'period', 'start', 'end', 'definition', 'meter', 'configured', 'cap',

@@ -73,36 +73,33 @@ local function get(key, fields)
   return values
 end
 
-local function expect(kinds)
-  for key, kind in pairs(kinds) do
-    local found = redis.call('TYPE', key).ok
+-- For keys that are written without having been read: a wrong type would be noticed when half of it is done.
+local function expect(kind, names)
+  for _, name in ipairs(names) do
+    local found = redis.call('TYPE', prefix .. name).ok
     if found ~= kind and found ~= 'none' then
-      corrupt('the key ' .. key .. ' is a ' .. found .. ', not a ' .. kind)
+      corrupt('the key ' .. prefix .. name .. ' is a ' .. found .. ', not a ' .. kind)
     end
   end
 end
 
--- The journal. Both streams share one numbering.
+-- What all keys have in common, and the journal, whose two streams share one numbering.
 
 local ledger = prefix .. 'ledger'
-local head = {}
+local head
 do
-  expect({
-    [ledger] = 'hash',
-    [prefix .. 'journal:routine'] = 'stream',
-    [prefix .. 'journal:notable'] = 'stream',
-  })
   local stored = redis.call('HMGET', ledger, 'version', 'journal', 'alerts', 'rebuild')
   if stored[1] and stored[1] ~= VERSION then
     corrupt('the ledger was written by another version of this package: its format is ' .. stored[1] .. ', not ' .. VERSION)
   end
-  head = {version = stored[1], journal = number(stored[2], 0), alerts = number(stored[3], 0), rebuild = number(stored[4], 0)}
+  head = {journal = number(stored[2], 0), alerts = number(stored[3], 0), rebuild = number(stored[4], 0)}
 end
 
 local function append(notes)
   if #notes == 0 then
     return
   end
+  expect('stream', {'journal:routine', 'journal:notable'})
   for i = 1, #notes do
     local at, actor, kind, budget, period, amount, note = unpack(notes[i], 1, 7)
     local stream = ROUTINE[kind] and 'journal:routine' or 'journal:notable'

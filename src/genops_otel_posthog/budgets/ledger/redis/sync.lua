@@ -1,4 +1,4 @@
--- One sync, in the order that protocol.py numbers. ARGV: the request as JSON (redis_wire.py), the time or nothing.
+-- One sync, in the order that protocol.py numbers. ARGV: the request as JSON (wire.py), the time or nothing.
 
 local MOST_REAPED, MOST_ALERTS = 16, 16
 local ALERTS_KEPT = 7 * DAY
@@ -17,16 +17,6 @@ local function note(kind, budget, period, amount, text)
 end
 
 -- 1: reply again
-
-expect({
-  [process] = 'hash',
-  [prefix .. 'limits'] = 'hash',
-  [prefix .. 'overrides'] = 'hash',
-  [prefix .. 'alerts'] = 'hash',
-  [prefix .. 'claims'] = 'zset',
-  [prefix .. 'claimants'] = 'hash',
-  [prefix .. 'periods'] = 'zset',
-})
 
 local heard = redis.call('HMGET', process, 'sequence', 'reply')
 local last = number(heard[1], 0)
@@ -79,8 +69,13 @@ end
 -- The periods of budgets, and the limits of those that are asked about.
 
 local asks = {}
-for _, ask in ipairs(request.asks) do
-  asks[ask.budget] = ask
+for i, said in ipairs(request.asks) do
+  local ask = {
+    budget = said[1], name = said[2], definition = said[3], meter = said[4], windows = said[5],
+    limit = number(said[6]), cap = said[7], thresholds = said[8], hold = said[9], lease = said[10],
+    settled = number(said[11]), returned = number(said[12]), want = number(said[13]), need = number(said[14]),
+  }
+  request.asks[i], asks[ask.budget] = ask, ask
 end
 
 local changed_limit, added_limit = {}, {}
@@ -101,7 +96,7 @@ if #request.asks > 0 then
 end
 
 local function limit_of(ask)
-  local limit = (changed_limit[ask.budget] or number(ask.limit)) + (added_limit[ask.budget] or 0)
+  local limit = (changed_limit[ask.budget] or ask.limit) + (added_limit[ask.budget] or 0)
   return math.max(0, most(limit))
 end
 
@@ -111,7 +106,7 @@ local function part_of(limit, basis_points)
 end
 
 local function cap_of(ask, limit)
-  return ask.cap and part_of(limit, number(ask.cap))
+  return ask.cap ~= '' and part_of(limit, number(ask.cap))
 end
 
 local TEXTS = {'start', 'end', 'definition', 'meter', 'configured', 'cap', 'limit', 'committed', 'leased', 'held',
@@ -139,8 +134,8 @@ local function stored_period(name, budget, id)
 end
 
 local function bring_up_to_date(period, ask)
-  period.definition, period.meter, period.configured = ask.definition, ask.meter or '', number(ask.limit)
-  period.cap, period.limit = ask.cap or '', limit_of(ask)
+  period.definition, period.meter, period.configured = ask.definition, ask.meter, ask.limit
+  period.cap, period.limit = ask.cap, limit_of(ask)
 end
 
 -- The same, made known if it is not.
@@ -324,7 +319,7 @@ end
 -- 6: settle. Returns the period of the lease, if there is one.
 
 local function settle(ask, window)
-  local named = ask.lease and request.periods[ask.lease]
+  local named = request.periods[ask.lease]
   local period = named and stored_period(named[1], named[2], named[3])
   if not period or (period.lease == 0 and period.mine_held == 0) then
     return nil
@@ -333,8 +328,8 @@ local function settle(ask, window)
   period.lease, period.leased = period.lease + period.mine_held, period.leased + period.mine_held
   period.held, period.mine_held = period.held - period.mine_held, 0
   local taken = period.lease
-  if not (request.leaving or not ask.cap or (window and window[1] ~= period.id)) then
-    taken = math.min(taken, number(ask.settled) + number(ask.returned))
+  if not (request.leaving or ask.cap == '' or (window and window[1] ~= period.id)) then
+    taken = math.min(taken, ask.settled + ask.returned)
   end
   period.lease, period.leased = period.lease - taken, period.leased - taken
   return period
@@ -345,7 +340,7 @@ end
 local may_grant = not request.leaving and head.rebuild <= now
 
 local function grant(ask, period, cap)
-  local want, need = number(ask.want), number(ask.need)
+  local want, need = ask.want, ask.need
   if want <= 0 then
     return 0
   end
@@ -454,7 +449,7 @@ local function answer(ask)
     local limit = limit_of(ask)
     local cap = cap_of(ask, limit)
     local lease = digits(settled and settled.lease or 0)
-    return {ask.budget, false, digits(limit), cap and digits(cap) or false, {'0', '0', '0', '0', '0', lease}, false}
+    return {ask.budget, false, digits(limit), cap and digits(cap), {'0', '0', '0', '0', '0', lease}, false}
   end
   local period = period_of(ask.name .. ':' .. window[1], ask.budget, window[1])
   period.from, period.till = number(window[2]), number(window[3])
@@ -466,7 +461,7 @@ local function answer(ask)
   local amounts = {digits(period.committed), digits(period.leased), digits(period.held), digits(period.overdraft),
     digits(granted), digits(period.lease)}
   local wanted_by_others = period.short ~= '' and period.short ~= me and now < period.short_until
-  return {ask.budget, window, digits(period.limit), cap and digits(cap) or false, amounts, wanted_by_others}
+  return {ask.budget, window, digits(period.limit), cap and digits(cap), amounts, wanted_by_others}
 end
 
 local standings = {}
@@ -533,7 +528,19 @@ elseif request.wants_alerts then
   end
 end
 
--- The reply
+-- The reply, and a last look at what is written without having been read.
+
+local listed_anew = false
+for _, period in ipairs(order) do
+  listed_anew = listed_anew or digits(period.till) ~= period.was[2]
+end
+if listed_anew then
+  expect('zset', {'periods'})
+end
+if #raised_alerts + #gone + #handed_out > 0 then
+  expect('zset', {'claims'})
+  expect('hash', {'alerts', 'claimants'})
+end
 
 local reply_usage = {}
 for _, meter in ipairs(request.meters) do
@@ -613,7 +620,9 @@ for _, period in ipairs(order) do
   local member = period.id .. '\n' .. me
   if has and (period.expires or not had) then
     redis.call('ZADD', leases, digits(period.expires or now), member)
-    redis.call('PEXPIRE', leases, digits(math.max(period.till - now, 0) + KEPT))
+    if not had then
+      redis.call('PEXPIRE', leases, digits(math.max(period.till - now, 0) + KEPT))
+    end
   elseif had and not has then
     redis.call('ZREM', leases, member)
   end
@@ -622,7 +631,6 @@ end
 for _, alert in ipairs(raised_alerts) do
   redis.call('HSET', alerts, alert[1], cjson.encode(alert))
   redis.call('ZADD', claims, 0, alert[1])
-  redis.call('HDEL', claimants, alert[1])
 end
 for _, id in ipairs(freed) do
   redis.call('ZADD', claims, 'XX', 0, id)

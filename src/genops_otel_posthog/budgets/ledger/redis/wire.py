@@ -108,33 +108,30 @@ class _Periods:
         return self.known.setdefault(key, len(self.known) + 1)
 
 
-def _ask(ask: Ask, periods: _Periods) -> dict[str, object]:
+def _ask(ask: Ask, periods: _Periods) -> list[object]:
     thresholds = [(str(one.basis_points), one.forecast, one.severity) for one in ask.thresholds]
     if not any(one.basis_points == BASIS_POINTS and not one.forecast for one in ask.thresholds):
         thresholds.append((str(BASIS_POINTS), False, "critical"))
     for window in ask.windows:
         periods.index(PeriodKey(ask.budget, window.id))
-    told: dict[str, object] = {
-        "budget": ask.budget,
-        "name": budget_name(ask.budget),
-        "definition": ask.definition,
-        "windows": [(window.id, str(window.start_ms), str(window.end_ms)) for window in ask.windows],
-        "limit": str(ask.limit),
-        "thresholds": thresholds,
-        "hold": ask.hold,
-        "settled": str(ask.settled),
-        "returned": str(ask.returned),
-        "want": str(ask.want),
-        "need": str(ask.need),
-    }
-    # What is None is left out: cjson would make a value of it that is neither nil nor false.
-    if ask.meter is not None:
-        told["meter"] = ask.meter
-    if ask.cap_basis_points is not None:
-        told["cap"] = str(ask.cap_basis_points)
-    if ask.lease_period is not None:
-        told["lease"] = periods.index(PeriodKey(ask.budget, ask.lease_period))
-    return told
+    lease = ask.lease_period
+    # By position, and without null: cjson would make a value of it that is neither nil nor false.
+    return [
+        ask.budget,
+        budget_name(ask.budget),
+        ask.definition,
+        ask.meter or "",
+        [(window.id, str(window.start_ms), str(window.end_ms)) for window in ask.windows],
+        str(ask.limit),
+        "" if ask.cap_basis_points is None else str(ask.cap_basis_points),
+        thresholds,
+        ask.hold,
+        0 if lease is None else periods.index(PeriodKey(ask.budget, lease)),
+        str(ask.settled),
+        str(ask.returned),
+        str(ask.want),
+        str(ask.need),
+    ]
 
 
 def _standing(
