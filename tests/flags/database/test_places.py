@@ -56,7 +56,7 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url, said):
 def test_without_sqlalchemy_the_message_is_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     monkeypatch.delitem(sys.modules, "genops_otel_posthog.flags.database.sqlalchemy", raising=False)
-    with pytest.raises(GenOpsConfigurationError, match=r"pip install 'genops-otel-posthog\[sqlalchemy\]'"):
+    with pytest.raises(GenOpsConfigurationError, match=r"pip install 'genops-otel-posthog\[database\]'"):
         open_flag_store("postgresql+psycopg://host/shop")
 
 
