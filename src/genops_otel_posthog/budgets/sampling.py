@@ -8,7 +8,7 @@ counts can be corrected by dividing by it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -59,7 +59,7 @@ class SamplingRules:
 
     starts_at: float = 0.8
     full_at: float = 1.0
-    rates: Mapping[str, float] = RATES
+    rates: Mapping[str, float] = field(default_factory=lambda: RATES)
     default: float = DEFAULT_RATE
     never: tuple[str, ...] = ()
 

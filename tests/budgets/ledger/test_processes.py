@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import spender
+import spending_process as spender
 from conversation import BOOK, Process, counted
 
 from genops_otel_posthog.budgets.ledger.protocol import LedgerUnavailable
