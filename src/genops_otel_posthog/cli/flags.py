@@ -27,7 +27,7 @@ def _database_option(command: _Command) -> _Command:
         "--database",
         "url",
         metavar="URL",
-        help="Where flags are kept, such as postgresql+psycopg://host/shop.  [default: the user's SQLite file]",
+        help="Where flags are kept, such as postgresql://host/shop.  [default: the user's SQLite file]",
     )(command)
 
 

@@ -98,6 +98,14 @@ def test_a_server_that_is_not_there_is_an_error_without_values_or_password(tmp_p
     assert "example.com" not in str(raised.value)
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_url_of_postgresql_needs_no_driver_in_it(scheme, tmp_path):
+    pytest.importorskip("psycopg")
+    pytest.importorskip("sqlalchemy")
+    with pytest.raises(FlagStoreError, match="cannot be used: connection"):
+        open_flag_store(f"{scheme}://user@/shop?host={tmp_path}").rows()
+
+
 def test_an_engine_of_the_application_is_used_as_it_is(tmp_path):
     sqlalchemy = pytest.importorskip("sqlalchemy")
     from genops_otel_posthog.flags.database.sqlalchemy import SqlAlchemyFlagStore

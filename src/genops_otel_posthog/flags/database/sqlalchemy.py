@@ -46,7 +46,7 @@ class SqlAlchemyFlagStore(SqlFlagStore):
         except (SQLAlchemyError, ImportError) as problem:
             raise GenOpsConfigurationError(
                 f"the URL of the flag database cannot be used: {problem}; write it as SQLAlchemy takes it, such as "
-                "postgresql+psycopg://host/database, and install its driver"
+                "postgresql://host/database, and install its driver"
             ) from problem
 
     @contextmanager

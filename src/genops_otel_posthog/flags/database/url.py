@@ -11,7 +11,8 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.flags.database.sqlite import SqliteFlagStore
 from genops_otel_posthog.flags.database.store import FlagStore
 
-_EXAMPLES = "sqlite:///var/lib/shop/flags.sqlite3 or postgresql+psycopg://host/database"
+_EXAMPLES = "sqlite:///var/lib/shop/flags.sqlite3 or postgresql://host/database"
+_POSTGRESQL = frozenset({"postgresql", "postgres"})  # SQLAlchemy would take them for its older driver
 
 
 def open_flag_store(url: str | None = None) -> FlagStore:
@@ -40,6 +41,8 @@ def open_flag_store(url: str | None = None) -> FlagStore:
             f"a flag database on {scheme}:// needs the package sqlalchemy, which is not installed: "
             "pip install 'genops-otel-posthog[database]'"
         ) from error
+    if scheme.lower() in _POSTGRESQL:
+        url = f"postgresql+psycopg{url[len(scheme) :]}"
     return SqlAlchemyFlagStore(url)
 
 
