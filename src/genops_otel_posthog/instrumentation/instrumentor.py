@@ -6,6 +6,7 @@ import functools
 import logging
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -115,6 +116,8 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         self._switch = Switch()
         self._patches = Patches()
         self._replace_functions(telemetry, self._switch, self._patches)
+        if settings.export_spans:
+            _export_spans(tracer_provider)
 
     def _replace_functions(self, telemetry: Telemetry, switch: Switch, patches: Patches) -> None:
         for method, operation in CLIENT_METHODS:
@@ -176,6 +179,12 @@ def _open_budgeting(
     if budgeting is not None:
         observe(meter, budgeting.governor)
     return budgeting
+
+
+def _export_spans(tracer_provider: trace.TracerProvider) -> None:
+    """What ``opentelemetry-instrument`` does at its end, for those who instrument by a line of code."""
+    for entry_point in entry_points(group="opentelemetry_post_instrument", name=_SCOPE):
+        entry_point.load()(tracer_provider)
 
 
 def _used_before(usage_to_date: str | None) -> dict[str, int]:
