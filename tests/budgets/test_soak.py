@@ -69,7 +69,7 @@ def soak(town: Town, processes: int, calls: int) -> None:
     demand = EVENTS.marginal_nano(before, processes * calls)
     budgets = [
         Budget("organisation", usd(demand * 6 // 10)),
-        # The first cannot spend what it wants, whatever the others do; the last can.
+        # Together more than the organisation has.
         *(
             Budget(team, usd(demand // 4 * share // 10), scope={"team": team})
             for team, share in zip(TEAMS, (3, 8, 8, 20), strict=True)
@@ -101,9 +101,9 @@ def soak(town: Town, processes: int, calls: int) -> None:
     assert spent["organisation"] == EVENTS.marginal_nano(before, used)
     assert sum(spent[team] for team in TEAMS) == spent["organisation"]
     assert EVENTS.position(before).price_nano > EVENTS.position(before + used).price_nano
-    for name in ("organisation", "checkout"):
-        assert limits[name] - spent[name] <= max(DEAREST, limits[name] // 1_000)
-        assert town.record(name).leased == 0
+    # The organisation's is the one that nobody can get around; a team may find it spent before its own is.
+    assert limits["organisation"] - spent["organisation"] <= max(DEAREST, limits["organisation"] // 1_000)
+    assert {name: town.record(name).leased for name in limits} == dict.fromkeys(limits, 0)
 
 
 def test_four_processes_exceed_nothing_count_everything_once_and_use_what_there_is(any_town: Town) -> None:
