@@ -88,9 +88,9 @@ class EventTemplate:
     name: str
     distinct_id: Sequence[str] = ()
     person_profile: bool = True
-    groups: Mapping[str, str] = field(default=_EMPTY)
-    properties: Mapping[str, str] = field(default=_EMPTY)
-    constants: Mapping[str, Any] = field(default=_EMPTY)
+    groups: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    properties: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    constants: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     copy: Sequence[str] = ()
     sample_rate: float = 1.0
     importance: str = "normal"
@@ -137,11 +137,11 @@ class EventDraft:
     """
 
     name: str
-    properties: Mapping[str, Any] = field(default=_EMPTY)
+    properties: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     distinct_id: object = None
     distinct_id_sources: Sequence[str] = ()
     person_profile: bool = True
-    groups: Mapping[str, str] = field(default=_EMPTY)
+    groups: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     time: int | None = None
     sample_rate: float = 1.0
     importance: str = "normal"
@@ -203,7 +203,7 @@ class SpanRule:
     span_name: str | None = None
     kind: str | Sequence[str] = ()
     status: str | Sequence[str] = ()
-    attributes: Mapping[str, Condition] = field(default=_EMPTY)
+    attributes: Mapping[str, Condition] = field(default_factory=lambda: _EMPTY)
     any_attribute: Sequence[str] = ()
     span_event: str | Sequence[str] = ()
     events: Sequence[EventTemplate] = ()
