@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from genops_otel_posthog.adapter.zero_code import uninstrument_posthog
-from genops_otel_posthog.instrumentation.instrumentor import _global_meter, _usage_since
+from genops_otel_posthog.metering.metering import _global_meter, _usage_since
 from genops_otel_posthog.receiver.server import LocalReceiver
 
 MODULE_SETTINGS = ("api_key", "project_api_key", "host", "disabled", "default_client")

@@ -131,7 +131,7 @@ import threading
 import posthog
 
 from genops_otel_posthog import PostHogInstrumentor
-from genops_otel_posthog.instrumentation.usage_totals import UsageTotals
+from genops_otel_posthog.metering.usage_totals import UsageTotals
 from genops_otel_posthog.pricing.pricer import Pricer
 from genops_otel_posthog.pricing.usage import InProcessUsage
 

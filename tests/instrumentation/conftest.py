@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from genops_otel_posthog.instrumentation import PostHogInstrumentor
-from genops_otel_posthog.instrumentation.instrumentor import _usage_since
+from genops_otel_posthog.metering.metering import _usage_since
 from genops_otel_posthog.receiver.server import LocalReceiver
 
 

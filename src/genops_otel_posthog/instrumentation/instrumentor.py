@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
@@ -11,15 +9,11 @@ from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # is in __all__
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
 from genops_otel_posthog.budgets.budget import Budget
 from genops_otel_posthog.budgets.budget_set import BudgetSet
-from genops_otel_posthog.budgets.opening import Budgeting, open_budgeting
-from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.instrumentation.budget_metrics import forget, observe
 from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
@@ -32,16 +26,9 @@ from genops_otel_posthog.instrumentation.wrappers import (
     around_module_capture,
     warning_at_caller,
 )
-from genops_otel_posthog.pricing.book import PriceBook
-from genops_otel_posthog.pricing.pricer import Pricer
-from genops_otel_posthog.pricing.usage import InProcessUsage, parse_usage_to_date
-from genops_otel_posthog.settings import DEFAULT_PRICE_BOOK, Settings
+from genops_otel_posthog.metering.metering import SCOPE, Metering
+from genops_otel_posthog.settings import Settings
 from genops_otel_posthog.version import __version__
-
-_logger = logging.getLogger(__name__)
-
-_SCOPE = "genops_otel_posthog"
-_EXCHANGE_BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class is untyped
@@ -96,16 +83,13 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         tracer_provider = tracer_provider or trace.get_tracer_provider()
         resource = getattr(getattr(tracer_provider, "resource", None), "attributes", {})
         resolver = AttributionResolver(_default_owner(settings, resource), settings.baggage_in)
-        usage = _usage(settings, strict=strict)
-        pricer = Pricer(_price_book(settings, strict=strict), usage, settings.pricing_mode)
-        meter = _meter(meter_provider)
-        self._budgeting = _open_budgeting(settings, budgets, pricer.book, usage, meter, strict=strict)
+        self._metering = Metering(settings, meter_provider=meter_provider, strict=strict)
+        self._budgeting = self._metering.open_budgets(budgets)
         telemetry = Telemetry(
             settings,
             resolver,
-            pricer,
-            trace.get_tracer(_SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
-            meter,
+            self._metering,
+            trace.get_tracer(SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
             None if self._budgeting is None else Enforcement(self._budgeting),
             request_hook,
             response_hook,
@@ -136,9 +120,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
     def _uninstrument(self, **_: Any) -> None:
         self._switch.on = False
         self._patches.undo()
-        if self._budgeting is not None:
-            self._budgeting.governor.close()
-            forget(self._budgeting.governor)
+        self._metering.close()
 
     @property
     def budgets(self) -> BudgetSet | None:
@@ -147,95 +129,12 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         return None if self._budgeting is None else self._budgeting.governor.budgets
 
 
-def _open_budgeting(
-    settings: Settings,
-    budgets: Iterable[Budget],
-    book: PriceBook,
-    usage: InProcessUsage,
-    meter: metrics.Meter,
-    *,
-    strict: bool,
-) -> Budgeting | None:
-    durations = meter.create_histogram(
-        semconv.METRIC_GENOPS_LEDGER_SYNC_DURATION,
-        unit="s",
-        description="Duration of exchanges with the ledger.",
-        explicit_bucket_boundaries_advisory=_EXCHANGE_BUCKETS,
-    )
-
-    def record(seconds: float, error: str | None) -> None:
-        durations.record(seconds, {} if error is None else {semconv.ERROR_TYPE: error})
-
-    budgeting = open_budgeting(
-        settings,
-        book,
-        usage,
-        more=budgets,
-        used_before=_used_before(settings.usage_to_date),
-        quietly=suppress_instrumentation,
-        on_exchange=record,
-        strict=strict,
-    )
-    if budgeting is not None:
-        observe(meter, budgeting.governor)
-    return budgeting
-
-
 def _export_spans(tracer_provider: trace.TracerProvider) -> None:
     """What ``opentelemetry-instrument`` does at its end, for those who instrument by a line of code."""
-    for entry_point in entry_points(group="opentelemetry_post_instrument", name=_SCOPE):
+    for entry_point in entry_points(group="opentelemetry_post_instrument", name=SCOPE):
         entry_point.load()(tracer_provider)
-
-
-def _used_before(usage_to_date: str | None) -> dict[str, int]:
-    try:
-        return parse_usage_to_date(usage_to_date or "")
-    except GenOpsConfigurationError:
-        return {}  # it has been said, see `_usage`
-
-
-def _meter(provider: metrics.MeterProvider | None) -> metrics.Meter:
-    if provider is None or provider is metrics.get_meter_provider():
-        return _global_meter()
-    return metrics.get_meter(_SCOPE, __version__, provider, schema_url=semconv.SCHEMA_URL)
-
-
-@functools.cache
-def _global_meter() -> metrics.Meter:
-    """The meter of the global provider, also before that is set.
-
-    Always the same one: of two observable instruments with one name, OpenTelemetry's SDK reports one and loses the
-    other's sums.
-    """
-    return metrics.get_meter(_SCOPE, __version__, schema_url=semconv.SCHEMA_URL)
 
 
 def _default_owner(settings: Settings, resource: Mapping[str, Any]) -> Attribution:
     """Options over environment (already merged in ``settings``) over resource."""
     return Attribution.from_settings(settings).over(Attribution.from_resource(resource))
-
-
-def _price_book(settings: Settings, *, strict: bool) -> PriceBook:
-    try:
-        return PriceBook.load(settings.price_book)
-    except GenOpsConfigurationError as error:
-        if strict:
-            raise
-        _logger.warning("GENOPS_PRICE_BOOK: %s. %s is used instead.", error, DEFAULT_PRICE_BOOK)
-        return PriceBook.load(DEFAULT_PRICE_BOOK)
-
-
-@functools.lru_cache(maxsize=8)
-def _usage_since(usage_to_date: str | None) -> InProcessUsage:
-    """The process's month-to-date usage on top of what was given. Instrumenting again goes on counting where it was."""
-    return InProcessUsage(parse_usage_to_date(usage_to_date) if usage_to_date else {})
-
-
-def _usage(settings: Settings, *, strict: bool) -> InProcessUsage:
-    try:
-        return _usage_since(settings.usage_to_date)
-    except GenOpsConfigurationError as error:
-        if strict:
-            raise
-        _logger.warning("GENOPS_USAGE_TO_DATE: %s. Usage starts at 0 instead.", error)
-        return _usage_since(None)

@@ -8,7 +8,6 @@ from time import time_ns
 from typing import Any
 
 from opentelemetry.context import Context, get_current
-from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
 from genops_otel_posthog import semconv
@@ -31,9 +30,8 @@ from genops_otel_posthog.instrumentation.spans import (
     span_attributes,
     span_name,
 )
-from genops_otel_posthog.instrumentation.usage_totals import observed_totals
+from genops_otel_posthog.metering.metering import Metering
 from genops_otel_posthog.pricing.billing import Charge, charges_for_event, is_identified
-from genops_otel_posthog.pricing.pricer import Pricer
 from genops_otel_posthog.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -53,9 +51,8 @@ class Telemetry:
     Args:
         settings: The merged options.
         resolver: Answers whose call it is.
-        pricer: Answers what it costs.
+        metering: Answers what it costs, counts it, and makes the metrics.
         tracer: Makes the spans.
-        meter: Makes the metrics.
         enforcement: Answers whether it may be made; ``None``: everything may.
         request_hook: Called with each recording span and the call's arguments.
         response_hook: Called with each recording span and the call's result.
@@ -65,18 +62,17 @@ class Telemetry:
         self,
         settings: Settings,
         resolver: AttributionResolver,
-        pricer: Pricer,
+        metering: Metering,
         tracer: Tracer,
-        meter: Meter,
         enforcement: Enforcement | None = None,
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
     ) -> None:
         self.governance_policy = settings.governance_policy
-        self.pricer = pricer
+        self.pricer = pricer = metering.pricer
         self.enforcement = enforcement
         self.resolver = resolver
-        self.totals = observed_totals(meter, settings.metric_labels)
+        self.totals = metering.totals
         self._application_wins = settings.governance_policy == "advisory"
         self._event_properties = settings.event_properties
         self._group_analytics = settings.group_analytics
@@ -86,7 +82,7 @@ class Telemetry:
         self._request_hook = request_hook
         self._response_hook = response_hook
         self._hooked = request_hook is not None or response_hook is not None
-        self._duration = meter.create_histogram(
+        self._duration = metering.meter.create_histogram(
             semconv.METRIC_POSTHOG_CLIENT_OPERATION_DURATION,
             unit="s",
             description="Duration of PostHog SDK calls that touched the network.",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from genops_otel_posthog.attribution import Attribution
-from genops_otel_posthog.instrumentation import PostHogInstrumentor
-from genops_otel_posthog.instrumentation.usage_totals import MAX_SERIES, UsageTotals
+from genops_otel_posthog.metering.usage_totals import MAX_SERIES, UsageTotals, observed_totals
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
 
@@ -52,14 +54,20 @@ def test_units_without_a_price_are_counted_and_cost_nothing_known():
     assert totals.by_meter() == {"events": (1, 50_000), "group_analytics": (3, 0)}
 
 
-def test_a_full_table_keeps_every_meter_in_opentelemetrys_own_limit(instrument):
+def test_a_full_table_keeps_every_meter_in_opentelemetrys_own_limit():
     meters = ("events", "identified_events", "group_analytics", "feature_flag_requests", "exceptions", "llm_events")
-    observed = instrument(metric_labels=["customer_id"])
+    reader = InMemoryMetricReader()
+    totals = observed_totals(MeterProvider([reader], shutdown_on_exit=False).get_meter("test"), ["customer_id"])
     charges = tuple(Charge(meter, 1) for meter in (*meters, "survey_responses"))
     price = Price(0, 0, "events", 1, tuple((meter, units, 0) for meter, units in charges), ())
     for number in range(MAX_SERIES + 50):
-        PostHogInstrumentor().telemetry.totals.add(Attribution(customer_id=f"c{number}"), charges, price)
-    assert observed.usage() == dict.fromkeys((charge.meter for charge in charges), MAX_SERIES + 50)
+        totals.add(Attribution(customer_id=f"c{number}"), charges, price)
+    used: Counter[str] = Counter()
+    for metric in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics:
+        if metric.name == "genops.usage":
+            for point in metric.data.data_points:
+                used[point.attributes["genops.cost.meter"]] += point.value
+    assert used == dict.fromkeys((charge.meter for charge in charges), MAX_SERIES + 50)
 
 
 def test_labels_that_are_not_asked_for_do_not_split_series():
