@@ -7,6 +7,8 @@ import itertools
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -150,13 +152,14 @@ def test_flushing_nothing_is_true_at_once(open_outbox, recorded) -> None:
 def test_appending_while_a_signal_handler_appends_does_not_hang(open_outbox, recorded, make_event, which) -> None:
     destination = recorded()
     outbox = open_outbox(destination)
-    interruptions = itertools.count(100_000)  # a handler may itself be interrupted
+    interruptions = itertools.count(100_000)
 
     def handler(_signal: int, _frame: Any) -> None:
         outbox.append(make_event(next(interruptions)))
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
 
     previous = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
     try:
         for number in range(5000):
             outbox.append(make_event(number))
@@ -203,11 +206,46 @@ def test_a_child_that_lives_on_does_not_hold_the_parents_segment(open_outbox, re
     assert lock_orphan(path) is None
     outbox.shutdown(0.1)
     outbox._store.lanes["test"].join(30)
+    outbox._store.keeper.join(30)
     descriptor = lock_orphan(path)
     os.close(writing)
     os.waitpid(child, 0)
     assert descriptor is not None, "the child inherited the lock"
     os.close(descriptor)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_whose_outbox_was_not_told_of_the_fork_notices_by_itself(
+    open_outbox, recorded, make_event, directory, monkeypatch
+) -> None:
+    # As under uWSGI, which forks in C and by default runs no hooks.
+    from genops_otel_posthog.export.outbox import outbox as module
+
+    outbox = open_outbox(recorded(respond=lambda _: DOWN))
+    outbox.append(make_event(1))
+    monkeypatch.setattr(module, "_stores", {})
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            code = 0 if outbox.append(make_event(2)) and outbox.flush(1, delivered=False) else 2
+        os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len({path.stem.split("-")[1] for path in directory.glob("*.seg")}) == 2
+
+
+def test_the_outbox_and_its_destinations_do_without_opentelemetry() -> None:
+    code = (
+        "import importlib.util, sys, types\n"
+        "spec = importlib.util.find_spec('genops_otel_posthog')\n"
+        "bare = types.ModuleType('genops_otel_posthog'); bare.__path__ = spec.submodule_search_locations\n"
+        "sys.modules['genops_otel_posthog'] = bare  # the package itself imports more\n"
+        "import genops_otel_posthog.export.outbox, genops_otel_posthog.export.destinations.posthog\n"
+        "found = [name for name in sys.modules if name.split('.')[0] in ('opentelemetry', 'posthog', 'requests')]\n"
+        "assert not found, found"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_nothing_is_logged_of_an_event_or_a_key(open_outbox, recorded, make_event, caplog) -> None:

@@ -148,9 +148,10 @@ class Store:
 
     def accounting(self) -> Accounting:
         """See :meth:`~.outbox.Outbox.accounting`."""
+        used = self.room.used()
         with self.lock:
             accounts = {name: lane.account(self.writer.enqueued(name)) for name, lane in self.lanes.items()}
-            return Accounting(accounts, dict(self.writer.refused), self.durable, str(self.directory), self.room.used())
+            return Accounting(accounts, dict(self.writer.refused), self.durable, str(self.directory), used)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
