@@ -18,8 +18,8 @@ end
 
 local periods = {}
 for _, key in ipairs(redis.call('ZRANGE', prefix .. 'periods', 0, -1)) do
-  local period = redis.call('HMGET', key, 'budget', 'period', 'start', 'end', 'definition', 'meter', 'configured', 'cap',
-    'limit', 'committed', 'leased', 'held', 'overdraft')
+  local period = redis.call('HMGET', key, 'budget', 'period', 'start', 'end', 'definition', 'meter', 'configured',
+    'cap', 'limit', 'committed', 'leased', 'held', 'overdraft')
   if period[1] then
     periods[#periods + 1] = period
   end

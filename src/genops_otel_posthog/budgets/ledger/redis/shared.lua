@@ -1,10 +1,12 @@
 -- What every script of the ledger begins with; Redis knows no modules, so this text is put before theirs.
 --
 -- All keys of a ledger begin with the same hash tag, `{gp:<namespace>}:`, and so lie in one slot of a cluster
--- (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags). The keys of periods that only
--- the stored data name are built from that tag here; they cannot be passed as KEYS, but they are in the slot of those.
+-- (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags). All that a request names are
+-- passed as KEYS, so that a cluster redirects it, or refuses it while the slot moves; `ledger` is the first, and the
+-- scripts name the others by what stands before it there. Periods of which only the stored leases tell cannot be
+-- passed: their keys are built here from the same tag, and so are in the same slot.
 --
---   ledger            hash    version, journal and alerts (the numbers given last), rebuild (until when nothing is lent)
+--   ledger            hash    version; journal and alerts: the numbers given last; rebuild: until when nothing is lent
 --   process:<p>       hash    sequence and reply: what the process was answered last
 --   counted:<p>:<m>   hash    units that the process has counted in a month, by meter and the periods that pay
 --   usage:<m>         hash    units that the organisation has used in a month, by meter
@@ -90,7 +92,8 @@ local head
 do
   local stored = redis.call('HMGET', ledger, 'version', 'journal', 'alerts', 'rebuild')
   if stored[1] and stored[1] ~= VERSION then
-    corrupt('the ledger was written by another version of this package: its format is ' .. stored[1] .. ', not ' .. VERSION)
+    corrupt('the ledger was written by another version of this package: its format is ' .. stored[1] .. ', not '
+      .. VERSION)
   end
   head = {journal = number(stored[2], 0), alerts = number(stored[3], 0), rebuild = number(stored[4], 0)}
 end
@@ -104,8 +107,9 @@ local function append(notes)
     local at, actor, kind, budget, period, amount, note = unpack(notes[i], 1, 7)
     local stream = ROUTINE[kind] and 'journal:routine' or 'journal:notable'
     head.journal = head.journal + 1
-    redis.call('XADD', prefix .. stream, 'MAXLEN', '~', ENTRIES[stream], digits(head.journal) .. '-0', 'at', digits(at),
-      'actor', actor, 'kind', kind, 'budget', budget or '', 'period', period or '', 'amount', digits(amount), 'note', note)
+    redis.call('XADD', prefix .. stream, 'MAXLEN', '~', ENTRIES[stream], digits(head.journal) .. '-0',
+      'at', digits(at), 'actor', actor, 'kind', kind, 'budget', budget or '', 'period', period or '',
+      'amount', digits(amount), 'note', note)
   end
   redis.call('HSET', ledger, 'version', VERSION, 'journal', digits(head.journal))
 end

@@ -109,7 +109,7 @@ local function cap_of(ask, limit)
   return ask.cap ~= '' and part_of(limit, number(ask.cap))
 end
 
-local TEXTS = {'start', 'end', 'definition', 'meter', 'configured', 'cap', 'limit', 'committed', 'leased', 'held',
+local FIELDS = {'start', 'end', 'definition', 'meter', 'configured', 'cap', 'limit', 'committed', 'leased', 'held',
   'overdraft', 'raised', 'short', 'short_until', 'holders', 'lease ' .. me, 'held ' .. me}
 local periods, order = {}, {}  -- name -> a period; those that are made known or changed
 
@@ -117,7 +117,7 @@ local periods, order = {}, {}  -- name -> a period; those that are made known or
 local function stored_period(name, budget, id)
   local period = periods[name]
   if not period then
-    local was = redis.call('HMGET', prefix .. 'period:' .. name, unpack(TEXTS))
+    local was = redis.call('HMGET', prefix .. 'period:' .. name, unpack(FIELDS))
     period = {
       key = prefix .. 'period:' .. name, name = name, budget = budget, id = id, was = was, known = was[1] ~= false,
       from = number(was[1], 0), till = number(was[2], 0), definition = was[3] or '{}', meter = was[4] or '',
@@ -579,14 +579,14 @@ end
 for _, period in ipairs(order) do
   local had = number(period.was[16], 0) > 0
   local has = period.lease > 0
-  local now_texts = {digits(period.from), digits(period.till), period.definition, period.meter,
+  local texts = {digits(period.from), digits(period.till), period.definition, period.meter,
     digits(period.configured), period.cap, digits(period.limit), digits(period.committed), digits(period.leased),
     digits(period.held), digits(period.overdraft), period.raised, period.short, digits(period.short_until),
     digits(period.holders + (has and 1 or 0))}
   local words, emptied = {}, {}
-  for i, text in ipairs(now_texts) do
+  for i, text in ipairs(texts) do
     if text ~= period.was[i] then
-      words[#words + 1] = TEXTS[i]
+      words[#words + 1] = FIELDS[i]
       words[#words + 1] = text
     end
   end
@@ -610,10 +610,10 @@ for _, period in ipairs(order) do
   if #emptied > 0 then
     redis.call('HDEL', period.key, unpack(emptied))
   end
-  if now_texts[2] ~= period.was[2] then
+  if texts[2] ~= period.was[2] then
     redis.call('HSET', period.key, 'budget', period.budget, 'period', period.id)
     redis.call('PEXPIRE', period.key, digits(period.till + KEPT - now))
-    redis.call('ZADD', prefix .. 'periods', now_texts[2], period.key)
+    redis.call('ZADD', prefix .. 'periods', texts[2], period.key)
     redis.call('ZREMRANGEBYSCORE', prefix .. 'periods', '-inf', digits(now - KEPT))
   end
   local leases = prefix .. 'leases:' .. period.name:sub(1, -#period.id - 2)
