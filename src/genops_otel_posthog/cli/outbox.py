@@ -14,8 +14,8 @@ import click
 from genops_otel_posthog.cli import PROBLEM_FOUND, outbox_report
 from genops_otel_posthog.cli.output import json_option, print_json
 from genops_otel_posthog.errors import GenOpsConfigurationError, GenOpsError, GenOpsValidationError
-from genops_otel_posthog.export.destinations.configured import configured_destinations
 from genops_otel_posthog.export.destinations.protocol import Destination, identity
+from genops_otel_posthog.export.destinations.registry import configured
 from genops_otel_posthog.export.outbox import Accounting, Outbox, Pauses, Tuning, default_directory
 from genops_otel_posthog.export.outbox.dead import DeadLetter
 from genops_otel_posthog.export.outbox.waiting import (
@@ -275,7 +275,7 @@ def _readable(directory: Path) -> Iterator[None]:
 
 
 def _destinations(wanted: str | None) -> Sequence[Destination]:
-    found = configured_destinations(Settings.from_environ())
+    found = configured(Settings.from_environ())
     chosen = [each for each in found if wanted is None or is_named(identity(each), wanted)]
     if not chosen:
         known = ", ".join(identity(each) for each in found) or "none; set POSTHOG_API_KEY for PostHog"

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.export.destinations import configured
-from genops_otel_posthog.export.destinations.configured import configured_destinations
+from genops_otel_posthog.export.destinations import registry
 from genops_otel_posthog.settings import Settings
 
 
 def names(**variables: str) -> list[str]:
-    return [destination.name for destination in configured_destinations(Settings.from_environ(variables))]
+    return [destination.name for destination in registry.configured(Settings.from_environ(variables))]
 
 
 def test_without_settings_there_is_none() -> None:
@@ -38,6 +37,10 @@ class Mine:
     name, account = "mine", ""
     max_batch_events, max_batch_bytes, max_event_bytes = 1, 1000, 1000
 
+    def send(self, bodies: Any, timeout: float) -> Any: ...
+
+    def close(self) -> None: ...
+
 
 def make_mine(settings: Settings) -> Any:
     return Mine() if settings.team == "mine" else None
@@ -58,8 +61,8 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Any:
             def load(self) -> Any:
                 return factory
 
-        entry = Registered("mine", "mine:make", configured.ENTRY_POINTS)
-        monkeypatch.setattr(configured, "entry_points", lambda group: [entry] if group == entry.group else [])
+        entry = Registered("mine", "mine:make", registry.ENTRY_POINT_GROUP)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == entry.group else [])
 
     return register
 

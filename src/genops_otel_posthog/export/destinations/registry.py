@@ -1,7 +1,7 @@
 """Destinations by name: the built-in ones, as the environment configures them, and those of other packages.
 
 A package offers one by an entry point of the group ``genops_otel_posthog_destinations``, which names a function that
-takes the settings and returns a destination::
+takes the settings and returns a destination, or ``None`` when they do not configure it::
 
     [project.entry-points.genops_otel_posthog_destinations]
     kafka = "my_package.destinations:from_settings"
@@ -10,6 +10,7 @@ takes the settings and returns a destination::
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +19,8 @@ from typing import Any, Final
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.destinations.protocol import Destination, identity
 from genops_otel_posthog.settings import Settings
+
+_logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP: Final = "genops_otel_posthog_destinations"
 
@@ -77,7 +80,9 @@ def destination_names() -> tuple[str, ...]:
 
 
 def configured(settings: Settings, *, gate: Gate | None = None) -> tuple[Destination, ...]:
-    """The built-in destinations that the environment switches on, by their variables.
+    """The destinations that the environment switches on: the built-in ones by their variables, others as they decide.
+
+    One of somebody else that cannot be made is one line of the log: it must not keep events from the others.
 
     Args:
         settings: The environment.
@@ -86,7 +91,18 @@ def configured(settings: Settings, *, gate: Gate | None = None) -> tuple[Destina
     Raises:
         GenOpsConfigurationError: One of them cannot be used as it is configured.
     """
-    return tuple(built_in.make(settings, gate) for built_in in _BUILT_IN.values() if built_in.is_configured(settings))
+    found = [built_in.make(settings, gate) for built_in in _BUILT_IN.values() if built_in.is_configured(settings)]
+    for name, entry_point in _others().items():
+        try:
+            made = entry_point.load()(settings)
+        except GenOpsConfigurationError:
+            raise
+        except Exception:
+            _logger.exception("Destination %s (%s) cannot be made and gets no events", name, entry_point.value)
+            continue
+        if made is not None:
+            found.append(_checked(entry_point, made))
+    return tuple(found)
 
 
 def named(names: Sequence[str], settings: Settings, *, gate: Gate | None = None) -> tuple[Destination, ...]:
@@ -131,9 +147,17 @@ def _loaded(entry_point: EntryPoint, settings: Settings) -> Destination:
         raise
     except Exception as problem:  # somebody else's code, and whoever configured it has to know whose
         raise GenOpsConfigurationError(f"{where} cannot be made: {type(problem).__name__}: {problem}") from problem
-    missing = [attribute for attribute in _PROMISED if not hasattr(destination, attribute)]
+    if destination is None:
+        raise GenOpsConfigurationError(f"{where} is not configured; see its package for what it needs")
+    return _checked(entry_point, destination)
+
+
+def _checked(entry_point: EntryPoint, made: Any) -> Destination:
+    missing = [attribute for attribute in _PROMISED if not hasattr(made, attribute)]
     if missing:
-        raise GenOpsConfigurationError(f"{where} is no destination: it has no {', '.join(missing)}")
-    made: Destination = destination
-    identity(made)
-    return made
+        raise GenOpsConfigurationError(
+            f"destination {entry_point.name} ({entry_point.value}) is no destination: it has no {', '.join(missing)}"
+        )
+    destination: Destination = made
+    identity(destination)
+    return destination
