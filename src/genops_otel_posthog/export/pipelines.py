@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.export.destinations.configured import configured_destinations
+from genops_otel_posthog.export.destinations.registry import configured
 from genops_otel_posthog.export.destinations.http import is_loopback
 from genops_otel_posthog.export.destinations.protocol import Destination
 from genops_otel_posthog.export.outbox import Outbox
@@ -30,6 +30,7 @@ from genops_otel_posthog.export.rules.ai.prices import ModelPrices, PublishedPri
 from genops_otel_posthog.export.rules.engine import Gate
 from genops_otel_posthog.export.rules.rule import SpanRule
 from genops_otel_posthog.export.rules.toml import load_rules
+from genops_otel_posthog.export.spending import Spending
 from genops_otel_posthog.settings import Settings
 from genops_otel_posthog.settings.once import WarnOnce
 from genops_otel_posthog.settings.values import host as ingestion_host
@@ -144,9 +145,7 @@ def release(pipeline: Pipeline, timeout: float) -> bool:
         is_last = not users[0]
         if is_last:
             del _open[place]
-    if is_last and plan.outbox is None:
-        return pipeline.outbox.shutdown(timeout)
-    return pipeline.outbox.flush(timeout)
+    return pipeline.close(timeout, outbox=plan.outbox is None) if is_last else pipeline.outbox.flush(timeout)
 
 
 def _after_fork_in_child() -> None:
@@ -165,7 +164,9 @@ def _make(plan: Plan) -> Pipeline | None:
         if not destinations:
             return None
         outbox = Outbox(plan.settings.outbox_path, destinations, quietly=suppress_instrumentation)
-    return Pipeline(_rules(plan), outbox)
+    names = {name.partition(".")[0] for name in outbox.accounting().destinations}
+    spending = Spending(plan.settings, bills_events="posthog" in names)
+    return Pipeline(_rules(plan, spending), outbox, spending)
 
 
 def _destinations(plan: Plan) -> list[Destination]:
@@ -173,7 +174,7 @@ def _destinations(plan: Plan) -> list[Destination]:
     if plan.destinations is not None:
         return list(plan.destinations)
     try:
-        found = configured_destinations(settings)
+        found = list(configured(settings))
     except GenOpsConfigurationError as error:
         _warn("destinations", f"Spans do not become events until this is corrected: {error}")
         return []
@@ -186,7 +187,7 @@ def _destinations(plan: Plan) -> list[Destination]:
     return found
 
 
-def _rules(plan: Plan) -> Rules:
+def _rules(plan: Plan, spending: Spending) -> Rules:
     settings = plan.settings
     return Rules(
         (
@@ -211,6 +212,7 @@ def _rules(plan: Plan) -> Rules:
             if not is_loopback(url)
         ],
         gate=plan.gate,
+        estimate=spending.estimate,
     )
 
 
