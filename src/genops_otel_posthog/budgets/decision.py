@@ -59,6 +59,8 @@ class Reservation:
     __slots__ = ("charged", "charges", "eras", "exception", "holds", "overdrawn", "plan", "settled")
 
     allowed: Final = True
+    decided: bool = True
+    """Whether somebody asked; see :class:`Spent`."""
 
     def __init__(
         self,
@@ -94,6 +96,14 @@ class Reservation:
     def account(self) -> Account | None:
         """The fullest of the budgets that have reached a threshold."""
         return self.plan.fullest
+
+
+class Spent(Reservation):
+    """What was spent before anybody could be asked, see :meth:`~.governor.Governor.record`."""
+
+    __slots__ = ()
+
+    decided = False
 
 
 class Refusal:

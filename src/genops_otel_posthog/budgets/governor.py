@@ -35,6 +35,7 @@ from genops_otel_posthog.budgets.decision import (
     STRICT_LIMIT,
     Refusal,
     Reservation,
+    Spent,
 )
 from genops_otel_posthog.budgets.ledger.protocol import (
     Alert,
@@ -243,6 +244,29 @@ class Governor:
             if account.era == era:
                 account.release(amount)
         self._release_lock()
+
+    def record(self, owner: Attribution, charges: tuple[Charge, ...]) -> None:
+        """Counts what is spent already, so that nobody can refuse it: budgets pay for it, past their limits if need be.
+
+        No lease pays: those are for calls that may still be refused.
+
+        Args:
+            owner: Who spent it.
+            charges: What was spent.
+        """
+        if self._version != self.budgets.version:
+            self._take_note_of_budgets()
+        self.synchroniser.start()
+        if self.now_ms() >= self._dates_hold_until_ms:
+            self._take_note_of_dates()
+        plan = self._plan(owner)
+        self._acquire()
+        try:
+            spent = Spent(plan, charges, (), plan.charged(self._monotonic(), self.now_ms()))
+            spent.settled = 1
+            self._touched.append(spent)
+        finally:
+            self._release_lock()
 
     def note(self, result: str, reason: str) -> None:
         """Counts a decision that was taken before the governor was asked."""
@@ -570,7 +594,8 @@ class Governor:
                 key = meter, month, charged, self._paying(reservation.overdrawn, meter)
                 self._counted[key] = self._counted.get(key, 0) + units * calls
                 self._changed.add(key)
-            self._decisions[self._decision_key(reservation)] += calls
+            if reservation.decided:
+                self._decisions[self._decision_key(reservation)] += calls
         self._touched.clear()
 
     def _paying(self, keys: tuple[PeriodKey, ...], meter: str) -> tuple[PeriodKey, ...]:
@@ -658,7 +683,8 @@ class Governor:
         try:
             decisions = Counter(self._decisions)
             for reservation in self._touched:
-                decisions[self._decision_key(reservation)] += reservation.settled
+                if reservation.decided:
+                    decisions[self._decision_key(reservation)] += reservation.settled
             return decisions
         finally:
             self._release_lock()

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from genops_otel_posthog.budgets.ledger.protocol import CostTable
 from genops_otel_posthog.pricing.book import PriceBook, Rate
+from genops_otel_posthog.pricing.meters import MODEL_COST
 from genops_otel_posthog.pricing.usage import BillingMonth
 
+_OF_MONEY = CostTable((0,), (0,), (1,))
 _BEFORE_MONTH_ENDS_MS = 60_000  # a call admitted this late may be counted in the new month
 
 
@@ -44,8 +46,10 @@ class Prices:
         return rate.position(used).price_nano or rate.list_price_nano
 
     def tables(self, meters: Iterable[str]) -> Mapping[str, CostTable]:
-        """C of each of some meters that has a price."""
-        return {meter: self._table(self._book.rate(meter)) for meter in meters if self._book.prices(meter)}
+        """C of each of some meters that has a price; a unit of :data:`MODEL_COST` is money."""
+        given = list(meters)
+        tables = {meter: self._table(self._book.rate(meter)) for meter in given if self._book.prices(meter)}
+        return {**tables, MODEL_COST: _OF_MONEY} if MODEL_COST in given else tables
 
     def _table(self, rate: Rate) -> CostTable:
         if self._mode == "list":

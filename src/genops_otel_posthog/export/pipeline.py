@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from itertools import count
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.export.encoding import encode
 from genops_otel_posthog.export.event import Event
 from genops_otel_posthog.export.outbox import Outbox, OutboxFullError
 from genops_otel_posthog.export.outbox.accounts import CLOSED, QUEUE_FULL
+from genops_otel_posthog.export.outbox.writer import TAKEN
 from genops_otel_posthog.export.rules import Conversion, Made, Reason, Rules
-from genops_otel_posthog.export.tally import BUDGET, INTERNAL_ERROR, Tally
+from genops_otel_posthog.export.spending import Spending
+from genops_otel_posthog.export.tally import BUDGET, INTERNAL_ERROR, SAMPLED, Tally
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -25,22 +27,6 @@ _numbers = count(1)
 
 _MEANT: Final = frozenset({BUDGET})
 """Reasons for a drop that somebody has decided on."""
-
-
-class Spending(Protocol):
-    """Who is asked before an event is written, and told what it cost."""
-
-    def admit(self, event: Event, owner: Attribution) -> object | None:
-        """Sets aside what an event costs; ``None``: a budget refuses it."""
-        ...
-
-    def conclude(self, admission: object, *, made: bool) -> None:
-        """Spends what was set aside, or gives it back."""
-        ...
-
-    def model_call(self, made: Made, owner: Attribution) -> None:
-        """Counts what the model call behind an event has cost; nothing that is decided here can save it any more."""
-        ...
 
 
 class Pipeline:
@@ -83,6 +69,21 @@ class Pipeline:
             self.tally.add(1, dropped={INTERNAL_ERROR: 1})
             return False
 
+    def close(self, timeout: float, *, outbox: bool) -> bool:
+        """Delivers what it can and ends.
+
+        Args:
+            timeout: Most seconds.
+            outbox: Whether the outbox ends too.
+
+        Returns:
+            Whether everything has been delivered.
+        """
+        is_delivered = self.outbox.shutdown(timeout) if outbox else self.outbox.flush(timeout)
+        if self._spending is not None:
+            self._spending.close()
+        return is_delivered
+
     def refuse(self, span: ReadableSpan) -> bool:
         """What :meth:`put` is for an exporter that was shut down."""
         if not self._is_first(span):
@@ -99,47 +100,34 @@ class Pipeline:
             return True
 
     def _put(self, conversion: Conversion) -> bool:
-        enqueued = sampled = 0
-        dropped: Counter[str] = Counter()
+        unmade = [left.reason.value for left in conversion.left_out if left.reason is not Reason.FILTERED]
+        became = Counter(unmade)
         for made in conversion.made:
-            refused = self._write(made, conversion.owner)
-            if refused:
-                dropped[refused] += 1
-            else:
-                enqueued += 1
-        unmade = [left.reason for left in conversion.left_out if left.reason is not Reason.FILTERED]
-        for reason in unmade:
-            if reason is Reason.SAMPLED:
-                sampled += 1
-            else:
-                dropped[reason.value] += 1
-        self.tally.add(len(conversion.made) + len(unmade), sampled=sampled, enqueued=enqueued, dropped=dropped)
-        return (not enqueued or self.outbox.durable) and (not dropped or _MEANT.issuperset(dropped))
+            became[self._write(made, conversion.owner)] += 1
+        enqueued, sampled = became.pop(TAKEN, 0), became.pop(SAMPLED, 0)
+        self.tally.add(len(unmade) + len(conversion.made), sampled=sampled, enqueued=enqueued, dropped=became)
+        return (not enqueued or self.outbox.durable) and _MEANT.issuperset(became)
 
     def _write(self, made: Made, owner: Attribution) -> str:
-        """Writes an event; why it was not written, or nothing."""
-        try:
-            body = encode(made.event)
-        except (TypeError, ValueError) as error:
-            _logger.debug("An event of rule %s cannot be serialised: %s", made.rule, error)
-            return Reason.UNSERIALISABLE.value
+        """Writes an event. :data:`TAKEN`, or what became of it instead."""
         spending = self._spending
         if spending is None:
-            return self._offer(body, made.event.importance)
-        if made.model_cost is not None:
-            spending.model_call(made, owner)
+            return self._append(made.event)
+        spending.count_model_call(made, owner)
         admission = spending.admit(made.event, owner)
-        if admission is None:
-            return BUDGET
-        refused = INTERNAL_ERROR
+        if isinstance(admission, str):
+            return admission
+        became = INTERNAL_ERROR
         try:
-            refused = self._offer(body, made.event.importance)
+            became = self._append(admission.event)
         finally:
-            spending.conclude(admission, made=not refused)
-        return refused
+            spending.conclude(admission, made=became == TAKEN)
+        return became
 
-    def _offer(self, body: bytes, importance: str) -> str:
+    def _append(self, event: Event) -> str:
         try:
-            return self.outbox.offer(body, importance)
-        except OutboxFullError:  # the application has chosen to be told, but there is nobody here who could be
+            return self.outbox.offer(encode(event), event.importance)
+        except OutboxFullError:  # the application wants to be told, but there is nobody here who could be
             return QUEUE_FULL
+        except (TypeError, ValueError):
+            return Reason.UNSERIALISABLE.value

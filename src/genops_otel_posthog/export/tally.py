@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 from weakref import WeakSet
 
+SAMPLED = "sampled"
+"""What became of an event that a part of its kind stands for."""
+
 BUDGET = "budget"
 """Why an event was dropped: a budget refused it."""
 INTERNAL_ERROR = "internal_error"

@@ -26,6 +26,7 @@ from genops_otel_posthog.pricing.pricer import Price
 #: an owner is one set for each of the seven meters that calls are billed by.
 MAX_SERIES = 250
 _OWNER_CACHE_SIZE = 2048
+_OTHER = "_OTHER"  # OpenTelemetry's own word for names that are too many
 _MOST_PRICES = 32  # of a series, before they are multiplied out; an application has a handful at a time
 
 
@@ -84,7 +85,8 @@ class UsageTotals:
         self._release = self._lock.release
         self._series: dict[tuple[tuple[str, str], ...], Series] = {}
         self._series_of: dict[Attribution, Series] = {}
-        self._overflow: Series | None = None
+        self._series_of_others: dict[tuple[Attribution, str], Series] = {}
+        self._overflow: dict[str, Series] = {}
 
     def add(self, owner: Attribution, charges: tuple[Charge, ...], price: Price) -> None:
         """Adds one call to the owner's series.
@@ -107,34 +109,58 @@ class UsageTotals:
         finally:
             self._release()
 
+    def add_of(self, provider: str, owner: Attribution, charges: tuple[Charge, ...], price: Price) -> None:
+        """:meth:`add` for what somebody else than PostHog is paid for.
+
+        Args:
+            provider: Who, as ``gen_ai.provider.name`` names them.
+            owner: Whose call it was.
+            charges: What it is billed for.
+            price: What that costs.
+        """
+        with self._lock:
+            series = self._series_of_others.get((owner, provider))
+            if series is None:
+                if len(self._series_of_others) >= _OWNER_CACHE_SIZE:
+                    self._series_of_others.clear()
+                series = self._series_of_others[owner, provider] = self._series_with(owner, provider)
+            series.begin(price, charges)
+
     def _find_series(self, owner: Attribution) -> Series:
-        labels = owner.select(self._labels)
+        if len(self._series_of) >= _OWNER_CACHE_SIZE:
+            self._series_of.clear()
+        series = self._series_of[owner] = self._series_with(owner, "posthog")
+        return series
+
+    def _series_with(self, owner: Attribution, provider: str) -> Series:
+        labels = {**owner.select(self._labels), semconv.GENOPS_PROVIDER: provider}
         key = tuple(labels.items())
         series = self._series.get(key)
         if series is None:
             if len(self._series) < MAX_SERIES:
-                series = self._series[key] = Series({**labels, semconv.GENOPS_PROVIDER: "posthog"})
+                series = self._series[key] = Series(dict(labels))
             else:
-                if self._overflow is None:
-                    self._overflow = Series({semconv.GENOPS_PROVIDER: "posthog", semconv.GENOPS_OVERFLOW: True})
-                series = self._overflow
-        if len(self._series_of) >= _OWNER_CACHE_SIZE:
-            self._series_of.clear()
-        self._series_of[owner] = series
+                kept = provider if provider == "posthog" else _OTHER
+                series = self._overflow.get(kept)
+                if series is None:
+                    rest: dict[str, str | bool] = {semconv.GENOPS_PROVIDER: kept, semconv.GENOPS_OVERFLOW: True}
+                    series = self._overflow[kept] = Series(rest)
         return series
 
     def snapshot(self) -> list[tuple[dict[str, str | bool], str, int, int]]:
         """Every series as (labels, meter, units, nano-USD)."""
         with self._lock:
-            series = [*self._series.values(), *([self._overflow] if self._overflow else [])]
+            series = [*self._series.values(), *self._overflow.values()]
             return [
                 (one.attributes, meter, units, nano) for one in series for meter, (units, nano) in one.sums().items()
             ]
 
     def by_meter(self) -> dict[str, tuple[int, int]]:
-        """Units and nano-USD of the whole process, by meter."""
+        """Units and nano-USD of the whole process, by PostHog's meters."""
         sums: dict[str, tuple[int, int]] = {}
-        for _, meter, units, nano in self.snapshot():
+        for labels, meter, units, nano in self.snapshot():
+            if labels[semconv.GENOPS_PROVIDER] != "posthog":
+                continue
             before = sums.get(meter, (0, 0))
             sums[meter] = (before[0] + units, before[1] + nano)
         return sums
@@ -185,8 +211,11 @@ def _observe(meter: Meter, known: dict[frozenset[str], UsageTotals]) -> None:
         semconv.METRIC_GENOPS_USAGE,
         callbacks=[usage],
         unit="{unit}",
-        description="Billable units of PostHog calls, by meter.",
+        description="Billable units of PostHog calls and events, and calls of models, by meter.",
     )
     meter.create_observable_counter(
-        semconv.METRIC_GENOPS_COST_USAGE, callbacks=[cost], unit="{USD}", description="Marginal cost of PostHog calls."
+        semconv.METRIC_GENOPS_COST_USAGE,
+        callbacks=[cost],
+        unit="{USD}",
+        description="Marginal cost of PostHog calls and events, and of calls of models.",
     )

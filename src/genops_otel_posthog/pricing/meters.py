@@ -37,6 +37,10 @@ REPLAY_VISION_CREDITS = "replay_vision_credits"
 POSTHOG_CODE_CREDITS = "posthog_code_credits"
 SIGNALS_CREDITS = "signals_credits"
 
+MODEL_COST = "model_cost"
+"""What calls of models have cost, in nano-USD. No meter of PostHog's, and in no price book: budgets count it beside
+those, because the money is spent all the same."""
+
 
 class Meter(NamedTuple):
     """One thing that PostHog counts and charges for.
