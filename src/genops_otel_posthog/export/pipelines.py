@@ -19,9 +19,9 @@ from typing_extensions import Self
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.export.destinations.registry import configured
 from genops_otel_posthog.export.destinations.http import is_loopback
 from genops_otel_posthog.export.destinations.protocol import Destination
+from genops_otel_posthog.export.destinations.registry import configured
 from genops_otel_posthog.export.outbox import Outbox
 from genops_otel_posthog.export.pipeline import Pipeline
 from genops_otel_posthog.export.privacy import SECRET_NAMES, Privacy, Redact
