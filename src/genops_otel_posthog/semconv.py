@@ -41,7 +41,7 @@ POSTHOG_FLAGS_COUNT: Final = "posthog.flags.count"
 # Attributes in the group 'Governance'
 
 GENOPS_PROVIDER: Final = "genops.provider"
-"""The provider that is paid; `posthog`."""
+"""The provider that is paid; `posthog`, or that of a model."""
 GENOPS_TEAM: Final = "genops.team"
 """The team that answers for the cost."""
 GENOPS_PROJECT: Final = "genops.project"
@@ -96,6 +96,12 @@ GENOPS_SAMPLE_RATE: Final = "genops.sample.rate"
 """Part of such events that is kept; each that is kept stands for 1 / rate of them."""
 GENOPS_ALERT_STATE: Final = "genops.alert.state"
 """What happened to an alert."""
+GENOPS_OUTBOX_STATE: Final = "genops.outbox.state"
+"""What became of an event."""
+GENOPS_OUTBOX_REASON: Final = "genops.outbox.reason"
+"""Why an event was dropped, or what keeps it waiting."""
+GENOPS_OUTBOX_DESTINATION: Final = "genops.outbox.destination"
+"""Who the event is for."""
 GENOPS_OVERFLOW: Final = "genops.overflow"
 """True on the one metric series that holds what did not fit into the bounded number of series."""
 
@@ -117,6 +123,10 @@ SERVER_PORT: Final = "server.port"
 """The port of the PostHog host."""
 ERROR_TYPE: Final = "error.type"
 """The class of the error that ended the call. Absent on success."""
+OTEL_COMPONENT_NAME: Final = "otel.component.name"
+"""The exporter, among those of its type in the process."""
+OTEL_COMPONENT_TYPE: Final = "otel.component.type"
+"""The class of the exporter."""
 
 # Values of posthog.operation.name
 
@@ -195,12 +205,36 @@ ALERT_STATE_FAILED: Final = "failed"
 ALERT_STATE_ABANDONED: Final = "abandoned"
 """No further attempt is made."""
 
+# Values of genops.outbox.state
+
+OUTBOX_STATE_ENDED: Final = "ended"
+"""What ended spans gave to decide about: once for each event, once for a span without any."""
+OUTBOX_STATE_FILTERED: Final = "filtered"
+"""Nobody asked for it, or a rule, a list or a flag is against it."""
+OUTBOX_STATE_SAMPLED: Final = "sampled"
+"""Others of its kind stand for it."""
+OUTBOX_STATE_ENQUEUED: Final = "enqueued"
+"""It is in the outbox."""
+OUTBOX_STATE_DROPPED: Final = "dropped"
+"""It is lost; the reason says why."""
+OUTBOX_STATE_ADOPTED: Final = "adopted"
+"""A process that has ended had left it behind."""
+OUTBOX_STATE_ACKED: Final = "acked"
+"""The destination took it."""
+OUTBOX_STATE_DEAD: Final = "dead"
+"""The destination refuses it for good; it is kept as a dead letter."""
+OUTBOX_STATE_PENDING: Final = "pending"
+"""It waits. The reason says what keeps the destination from taking it."""
+
 # Metrics
 
 METRIC_GENOPS_COST_USAGE: Final = "genops.cost.usage"
-"""Marginal cost of PostHog calls, recorded where the call is made, whatever the sampling of traces. Unit `{USD}`."""
+"""Marginal cost of PostHog calls, recorded where the call is made, whatever the sampling of traces; and of exported
+events. Unit `{USD}`.
+"""
 METRIC_GENOPS_USAGE: Final = "genops.usage"
-"""Billable units of PostHog calls, by meter. Unit `{unit}`."""
+"""Billable units of PostHog calls and exported events, by meter; and calls of models, as `model_calls`. Unit `{unit}`.
+"""
 METRIC_POSTHOG_CLIENT_OPERATION_DURATION: Final = "posthog.client.operation.duration"
 """Duration of PostHog SDK calls that touched the network. Unit `s`."""
 METRIC_GENOPS_BUDGET_LIMIT: Final = "genops.budget.limit"
@@ -225,6 +259,18 @@ METRIC_GENOPS_LEDGER_LEASE: Final = "genops.ledger.lease"
 """What this process may still spend of a budget before it asks the ledger again. Unit `{USD}`."""
 METRIC_GENOPS_ALERTS: Final = "genops.alerts"
 """What happened to alerts of budgets in this process. Unit `{alert}`."""
+METRIC_GENOPS_OUTBOX_EVENTS: Final = "genops.outbox.events"
+"""What became of spans and their events in this process. Unit `{event}`."""
+METRIC_GENOPS_OUTBOX_SIZE: Final = "genops.outbox.size"
+"""What the outbox directory takes on disk, of all processes that use it. Unit `By`."""
+METRIC_GENOPS_OUTBOX_DURABLE: Final = "genops.outbox.durable"
+"""1 while events outlive the process; 0 while the directory cannot be used and they wait in memory. Unit `1`."""
+METRIC_OTEL_SDK_EXPORTER_SPAN_EXPORTED: Final = "otel.sdk.exporter.span.exported"
+"""Spans whose export has finished, either successful or failed. Unit `{span}`."""
+METRIC_OTEL_SDK_EXPORTER_SPAN_INFLIGHT: Final = "otel.sdk.exporter.span.inflight"
+"""Spans that were passed to the exporter and whose export has not finished. Unit `{span}`."""
+METRIC_OTEL_SDK_EXPORTER_OPERATION_DURATION: Final = "otel.sdk.exporter.operation.duration"
+"""Duration of exporting a batch of spans. Unit `s`."""
 
 # Span events
 

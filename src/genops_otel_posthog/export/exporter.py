@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genops_otel_posthog.export.destinations.protocol import Destination
+from genops_otel_posthog.export.export_metrics import ExporterMetrics
 from genops_otel_posthog.export.outbox import Accounting, Outbox
 from genops_otel_posthog.export.outbox.outbox import EXIT_SECONDS
 from genops_otel_posthog.export.pipelines import Plan, acquire, release
@@ -84,6 +85,7 @@ class PostHogSpanExporter(SpanExporter):
             settings=settings,
         )
         self._pipeline = acquire(plan)
+        self._metrics = None if self._pipeline is None else ExporterMetrics.if_asked(self._pipeline.meter)
         self._is_shut_down = False
         self._was_delivered = True
 
@@ -95,9 +97,13 @@ class PostHogSpanExporter(SpanExporter):
         Returns:
             ``SUCCESS`` when everything of them that was meant to become events is durable.
         """
-        # No shortcut: every one of them has to be taken.
-        lost = [span for span in spans if not self._take(span, None)]
-        return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
+        if self._metrics is None:
+            # No shortcut: every one of them has to be taken.
+            lost = [span for span in spans if self._take(span, None)]
+            return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
+        with self._metrics.operation(len(spans)) as failed:
+            failed.update(filter(None, [self._take(span, None) for span in spans]))
+        return SpanExportResult.FAILURE if failed else SpanExportResult.SUCCESS
 
     def write(self, span: ReadableSpan, context: PostHogContext) -> None:
         """Takes a span at its very end. Never raises.
@@ -106,12 +112,17 @@ class PostHogSpanExporter(SpanExporter):
             span: The span.
             context: What PostHog's context said when it started.
         """
-        self._take(span, context)
+        if self._metrics is None:
+            self._take(span, context)
+            return
+        with self._metrics.operation(1) as failed:
+            failed.update(filter(None, [self._take(span, context)]))
 
-    def _take(self, span: ReadableSpan, context: PostHogContext | None) -> bool:
+    def _take(self, span: ReadableSpan, context: PostHogContext | None) -> str:
+        """Takes a span; why it is not exported, or nothing."""
         pipeline = self._pipeline
         if pipeline is None:
-            return True
+            return ""
         return pipeline.refuse(span) if self._is_shut_down else pipeline.put(span, context)
 
     # --- ending -----------------------------------------------------------------------------------------------------

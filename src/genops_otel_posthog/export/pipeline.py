@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _numbers = count(1)
 
+NOT_DURABLE: Final = "not_durable"
+"""What keeps a span from being exported whose events wait in memory, because there is no place on disk."""
+
 _MEANT: Final = frozenset({BUDGET})
 """Reasons for a drop that somebody has decided on."""
 
@@ -35,39 +38,41 @@ class Pipeline:
     Args:
         rules: Which spans become which events.
         outbox: Where these go.
-        spending: Who decides about them and counts their cost; ``None``: nobody.
+        spending: Who decides about them and counts their cost.
 
     Attributes:
         tally: What became of the spans.
+        meter: Makes the metrics of the process.
     """
 
-    def __init__(self, rules: Rules, outbox: Outbox, spending: Spending | None = None) -> None:
+    def __init__(self, rules: Rules, outbox: Outbox, spending: Spending) -> None:
         self.rules = rules
         self.outbox = outbox
         self.tally = Tally()
+        self.meter = spending.meter
         self._spending = spending
         self._mark = f"_genops_pipeline_{next(_numbers)}"
 
-    def put(self, span: ReadableSpan, remembered: PostHogContext | None = None) -> bool:
+    def put(self, span: ReadableSpan, remembered: PostHogContext | None = None) -> str:
         """Takes a span that has ended. Never raises.
 
         A span that comes a second time, because two processors lead here, is passed over.
 
         Returns:
-            Whether all of it that was meant to become events is durable.
+            Why not all of it that was meant to become events is durable; empty when it is.
         """
         try:
             if not self._is_first(span):
-                return True
+                return ""
             conversion = self.rules.events_for(span, remembered)
             if not conversion.made and conversion.reason is Reason.FILTERED:
                 self.tally.add_filtered()
-                return True
+                return ""
             return self._put(conversion)
         except Exception:
             _logger.exception("A span could not be exported; the application is not affected")
             self.tally.add(1, dropped={INTERNAL_ERROR: 1})
-            return False
+            return INTERNAL_ERROR
 
     def close(self, timeout: float, *, outbox: bool) -> bool:
         """Delivers what it can and ends.
@@ -80,16 +85,15 @@ class Pipeline:
             Whether everything has been delivered.
         """
         is_delivered = self.outbox.shutdown(timeout) if outbox else self.outbox.flush(timeout)
-        if self._spending is not None:
-            self._spending.close()
+        self._spending.close()
         return is_delivered
 
-    def refuse(self, span: ReadableSpan) -> bool:
+    def refuse(self, span: ReadableSpan) -> str:
         """What :meth:`put` is for an exporter that was shut down."""
         if not self._is_first(span):
-            return True
+            return ""
         self.tally.add(1, dropped={CLOSED: 1})
-        return False
+        return CLOSED
 
     def _is_first(self, span: ReadableSpan) -> bool:
         # All processors are given the same object, whenever they export it; `setdefault` is one step for all threads.
@@ -99,20 +103,19 @@ class Pipeline:
         except TypeError:  # somebody's own kind of span, without a dictionary
             return True
 
-    def _put(self, conversion: Conversion) -> bool:
+    def _put(self, conversion: Conversion) -> str:
         unmade = [left.reason.value for left in conversion.left_out if left.reason is not Reason.FILTERED]
         became = Counter(unmade)
         for made in conversion.made:
             became[self._write(made, conversion.owner)] += 1
         enqueued, sampled = became.pop(TAKEN, 0), became.pop(SAMPLED, 0)
         self.tally.add(len(unmade) + len(conversion.made), sampled=sampled, enqueued=enqueued, dropped=became)
-        return (not enqueued or self.outbox.durable) and _MEANT.issuperset(became)
+        lost = next((reason for reason in became if reason not in _MEANT), "")
+        return lost or (NOT_DURABLE if enqueued and not self.outbox.durable else "")
 
     def _write(self, made: Made, owner: Attribution) -> str:
         """Writes an event. :data:`TAKEN`, or what became of it instead."""
         spending = self._spending
-        if spending is None:
-            return self._append(made.event)
         spending.count_model_call(made, owner)
         admission = spending.admit(made.event, owner)
         if isinstance(admission, str):

@@ -22,6 +22,7 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.destinations.http import is_loopback
 from genops_otel_posthog.export.destinations.protocol import Destination
 from genops_otel_posthog.export.destinations.registry import configured
+from genops_otel_posthog.export.export_metrics import observe
 from genops_otel_posthog.export.outbox import Outbox
 from genops_otel_posthog.export.pipeline import Pipeline
 from genops_otel_posthog.export.privacy import SECRET_NAMES, Privacy, Redact
@@ -166,7 +167,9 @@ def _make(plan: Plan) -> Pipeline | None:
         outbox = Outbox(plan.settings.outbox_path, destinations, quietly=suppress_instrumentation)
     names = {name.partition(".")[0] for name in outbox.accounting().destinations}
     spending = Spending(plan.settings, bills_events="posthog" in names)
-    return Pipeline(_rules(plan, spending), outbox, spending)
+    pipeline = Pipeline(_rules(plan, spending), outbox, spending)
+    observe(pipeline.meter, pipeline)
+    return pipeline
 
 
 def _destinations(plan: Plan) -> list[Destination]:

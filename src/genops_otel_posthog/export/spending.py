@@ -58,10 +58,14 @@ class Spending:
     Args:
         settings: The exporter's.
         bills_events: Whether PostHog gets the events, and so bills them. Other destinations cost nothing known.
+
+    Attributes:
+        meter: Makes the metrics of the process.
     """
 
     def __init__(self, settings: Settings, *, bills_events: bool) -> None:
         self._metering = Metering(settings, strict=False)
+        self.meter = self._metering.meter
         self._bills_events = bills_events
         self._group_analytics = settings.group_analytics
 
