@@ -8,8 +8,9 @@ from collections.abc import Callable
 from genops_otel_posthog import Attribution, Budget, BudgetPolicy, PriceBook
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.decision import Refusal, Reservation
-from genops_otel_posthog.budgets.governor import Governor, GovernorOptions
+from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
+from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.usage import InProcessUsage

@@ -18,8 +18,9 @@ from typing import Any
 from genops_otel_posthog import Attribution, Budget, BudgetPolicy, PriceBook
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.decision import Reservation
-from genops_otel_posthog.budgets.governor import Governor, GovernorOptions
+from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
+from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.usage import InProcessUsage
@@ -58,10 +59,10 @@ class Conversation:
 
     def answered_within(self, until: float) -> bool:
         """Says what there is to say."""
-        request = self._governor.message(leaving=False)
+        request = self._governor.correspondence.message(leaving=False)
         if request is not None:
             self.messages += 1
-            self._governor.hear(request, self._ledger.sync(request), self._clock(), repeated=False)
+            self._governor.correspondence.hear(request, self._ledger.sync(request), self._clock(), repeated=False)
         return True
 
     def close(self, timeout: float) -> bool:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from genops_otel_posthog.budgets.budget_set import BudgetSet
-from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
-
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.alerts.queue import AlertCounts
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
+from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.decision import Refusal, Reservation
-from genops_otel_posthog.budgets.governor import Governor, GovernorOptions
+from genops_otel_posthog.budgets.governor import Governor
+from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
 from genops_otel_posthog.budgets.ledger.protocol import Alert, Ledger
+from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.spool import Spool
 from genops_otel_posthog.pricing.billing import Charge

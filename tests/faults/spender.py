@@ -24,7 +24,7 @@ from genops_otel_posthog.budgets.alerts.queue import AlertCounts
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.decision import LEDGER_UNREACHABLE, Reservation
-from genops_otel_posthog.budgets.governor import Governor, GovernorOptions
+from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.leaving import run_on_sigterm
 from genops_otel_posthog.budgets.ledger.protocol import (
     Alert,
@@ -35,6 +35,7 @@ from genops_otel_posthog.budgets.ledger.protocol import (
     SyncRequest,
 )
 from genops_otel_posthog.budgets.ledger.url import REDIS_SCHEMES, open_ledger
+from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.spool import Spool
 from genops_otel_posthog.pricing.billing import Charge
@@ -308,7 +309,7 @@ class Application:
             "left": {account.budget.id: account.left for account in governor.accounts()},
             "accidents": sum(ledger.met for ledger in self.opened),
             "alerts": [[alert.budget, alert.basis_points] for alert in self.alerts.received],
-            "untold": len(governor._touched),
+            "untold": len(governor._holdings.touched),
             "used": governor.usage.used("events"),
         }
 

@@ -12,10 +12,12 @@ from genops_otel_posthog.budgets.alerts.delivery import AlertDelivery
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.budget_file import BudgetFile
 from genops_otel_posthog.budgets.budget_set import BudgetSet
-from genops_otel_posthog.budgets.governor import AlertSink, Governor, GovernorOptions
+from genops_otel_posthog.budgets.correspondence import AlertSink
+from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.leaving import run_on_sigterm
 from genops_otel_posthog.budgets.ledger.protocol import LedgerCorrupt, LedgerUnavailable
 from genops_otel_posthog.budgets.ledger.url import default_path, open_ledger
+from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.sampling import SamplingRules
 from genops_otel_posthog.budgets.spool import Spool

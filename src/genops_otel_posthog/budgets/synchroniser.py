@@ -116,8 +116,10 @@ class Synchroniser:
         self._retry_at = float("-inf")
         self._stalled = False
 
-    def forked(self) -> None:
-        """Starts over in a child process. What was opened belongs to the parent and is not touched."""
+    def forked(self, books: Books) -> None:
+        """Starts over in a child process, with books of its own. What was opened belongs to the parent and is not
+        touched."""
+        self._books = books
         if self._ledger is not None:
             self._ledger.abandon()
             self._ledger = None
