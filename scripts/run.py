@@ -41,6 +41,9 @@ BESIDE_THE_WHEEL = [
     "gunicorn",
     "httpx",
     "opentelemetry-configuration",
+    "opentelemetry-instrumentation-httpx",
+    "opentelemetry-instrumentation-urllib3",
+    "sqlalchemy",
 ]
 
 DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint,sdk-suite-core]"])

@@ -165,7 +165,7 @@ def _make(plan: Plan) -> Pipeline | None:
         if not destinations:
             return None
         outbox = Outbox(plan.settings.outbox_path, destinations, quietly=suppress_instrumentation)
-    names = {name.partition(".")[0] for name in outbox.accounting().destinations}
+    names = {identity.partition(".")[0] for identity in outbox.destinations}
     spending = Spending(plan.settings, bills_events="posthog" in names)
     pipeline = Pipeline(_rules(plan, spending), outbox, spending)
     observe(pipeline.meter, pipeline)
@@ -176,12 +176,11 @@ def _destinations(plan: Plan) -> list[Destination]:
     settings = plan.settings
     if plan.destinations is not None:
         return list(plan.destinations)
-    try:
-        found = list(configured(settings))
-    except GenOpsConfigurationError as error:
-        _warn("destinations", f"Spans do not become events until this is corrected: {error}")
-        return []
-    if not found and settings.enabled is not False:
+    problems: list[GenOpsConfigurationError] = []
+    found = list(configured(settings, leave_out=problems.append))
+    for problem in problems:
+        _warn("destinations", f"A destination of events is left out until this is corrected: {problem}")
+    if not found and not problems and settings.enabled is not False:
         _warn(
             "the key",
             "No PostHog project key: spans do not become events. Set POSTHOG_API_KEY=phc_…, or give "

@@ -79,7 +79,9 @@ def destination_names() -> tuple[str, ...]:
     return (*_BUILT_IN, *sorted(_others()))
 
 
-def configured(settings: Settings, *, gate: Gate | None = None) -> tuple[Destination, ...]:
+def configured(
+    settings: Settings, *, gate: Gate | None = None, leave_out: Callable[[GenOpsConfigurationError], None] | None = None
+) -> tuple[Destination, ...]:
     """The destinations that the environment switches on: the built-in ones by their variables, others as they decide.
 
     One of somebody else that cannot be made is one line of the log: it must not keep events from the others.
@@ -87,16 +89,28 @@ def configured(settings: Settings, *, gate: Gate | None = None) -> tuple[Destina
     Args:
         settings: The environment.
         gate: For the database.
+        leave_out: Told about one that cannot be used as it is configured, which the others then do without.
 
     Raises:
-        GenOpsConfigurationError: One of them cannot be used as it is configured.
+        GenOpsConfigurationError: One of them cannot be used as it is configured, and nobody wants to be told.
     """
-    found = [built_in.make(settings, gate) for built_in in _BUILT_IN.values() if built_in.is_configured(settings)]
+    found: list[Destination] = []
+    for built_in in _BUILT_IN.values():
+        if built_in.is_configured(settings):
+            try:
+                found.append(built_in.make(settings, gate))
+            except GenOpsConfigurationError as problem:
+                if leave_out is None:
+                    raise
+                leave_out(problem)
     for name, entry_point in _others().items():
         try:
             made = entry_point.load()(settings)
-        except GenOpsConfigurationError:
-            raise
+        except GenOpsConfigurationError as problem:
+            if leave_out is None:
+                raise
+            leave_out(problem)
+            continue
         except Exception:
             _logger.exception("Destination %s (%s) cannot be made and gets no events", name, entry_point.value)
             continue

@@ -89,6 +89,11 @@ class Outbox:
         return self._store.directory
 
     @property
+    def destinations(self) -> tuple[str, ...]:
+        """Identities of those who get every event."""
+        return self._destinations
+
+    @property
     def durable(self) -> bool:
         """Whether what is appended now outlives the process."""
         return self._store.durable
