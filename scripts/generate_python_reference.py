@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from enum import Enum
 from pathlib import Path
 
 import genops_otel_posthog
@@ -51,6 +52,9 @@ def _is_defined_here(member: object) -> bool:
 
 
 def _signature(value: object) -> str:
+    if isinstance(value, type) and issubclass(value, Enum):
+        # How an enumeration is called differs from one Python to the next; what matters is what there is.
+        return ": " + ", ".join(member.name for member in value)
     signature = inspect.signature(value) if callable(value) else None
     if signature is None:
         return ""

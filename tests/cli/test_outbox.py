@@ -51,9 +51,17 @@ def run(receiver: LocalReceiver, directory: Path) -> Callable[..., Result]:
 
     def run(*arguments: str, **environment: str) -> Result:
         given = {"POSTHOG_API_KEY": KEY, "POSTHOG_HOST": receiver.url, "GENOPS_OUTBOX_PATH": str(directory)}
-        return CliRunner().invoke(main, ["outbox", *arguments], env={**given, **environment})
+        return _runner().invoke(main, ["outbox", *arguments], env={**given, **environment})
 
     return run
+
+
+def _runner() -> CliRunner:
+    """A runner that keeps output and messages apart; those of click before 8.2 have to be told to."""
+    try:
+        return CliRunner(mix_stderr=False)  # type: ignore[call-arg]  # newer ones have no such argument
+    except TypeError:
+        return CliRunner()
 
 
 def body(number: int) -> bytes:

@@ -239,7 +239,7 @@ def test_refused_definitions_leave_those_that_are_there(instrument, new_client, 
     receiver.set_flags([{"key": "new-checkout", "active": True, "filters": {"groups": [{"rollout_percentage": 100}]}}])
     poll = Budget(id="flags", limit=10, meter="feature_flag_requests")
     instrument(**LIST, governance_policy="enforced", budgets=[poll])
-    client = new_client(personal_api_key="phx_test", enable_local_evaluation=True, poll_interval=3600)
+    client = new_client(personal_api_key="phx_test", poll_interval=3600)
     client.load_feature_flags()
     receiver.set_flags([{"key": "new-checkout", "active": False, "filters": {"groups": []}}])
 
