@@ -129,7 +129,7 @@ def test_an_empty_outbox_says_so_and_a_missing_one_what_to_do(run, directory, tm
     assert "Nothing waits" in run("status").output
     missing = run("status", "--path", str(tmp_path / "elsewhere"))
     assert missing.exit_code == 2
-    assert "set GENOPS_OUTBOX_PATH" in missing.output
+    assert "set GENOPS_OUTBOX_PATH" in missing.stderr
 
 
 def test_a_segment_of_a_later_format_is_shown_and_not_read(run, directory) -> None:
@@ -199,7 +199,7 @@ def test_replay_says_what_waits_for_a_destination_that_is_not_configured(run, di
 def test_replay_without_any_destination_is_wrong_use(run) -> None:
     result = run("replay", POSTHOG_API_KEY="")
     assert result.exit_code == 2
-    assert "set POSTHOG_API_KEY" in result.output
+    assert "set POSTHOG_API_KEY" in result.stderr
 
 
 # --- dead letters -------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_requeue_sends_each_letter_to_its_own_destination(run, dead) -> None:
 def test_requeue_wants_to_know_which(run, dead) -> None:
     result = run("requeue")
     assert result.exit_code == 2
-    assert "--all" in result.output
+    assert "--all" in result.stderr
 
 
 # --- purge and export ---------------------------------------------------------------------------------------------
