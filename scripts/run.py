@@ -200,8 +200,10 @@ def newest(session: Session) -> None:
 
 
 def oldest(session: Session) -> None:
-    """The same with the oldest supported PostHog SDK and OpenTelemetry, but for what neither has a part in: processes that
-    are killed, and files and servers that fail them."""
+    """The same with the oldest supported PostHog SDK and OpenTelemetry.
+
+    Not what neither has a part in: processes that are killed, and files and servers that fail them.
+    """
     pytest(session, OLDEST.ready(), [*selection(session, "wheel", "docs", "newest"), "--ignore", "tests/faults"])
 
 
