@@ -25,7 +25,12 @@ ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]
 
 # https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#metric-metadata-1
 SUFFIX_OF_UNIT = {"s": "_seconds"}
-SUFFIXES_OF_INSTRUMENT = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
+SUFFIXES_OF_INSTRUMENT = {
+    "counter": ["_total"],
+    "updowncounter": [""],
+    "gauge": [""],
+    "histogram": ["_bucket", "_count", "_sum"],
+}
 LABELS_OF_PROMETHEUS = {"job", "instance", "le", "severity"}
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
