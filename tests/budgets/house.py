@@ -10,6 +10,7 @@ from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.alerts.queue import AlertCounts
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.budget_set import BudgetSet
+from genops_otel_posthog.budgets.correspondence import AlertSink
 from genops_otel_posthog.budgets.decision import Refusal, Reservation
 from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
@@ -83,6 +84,7 @@ class House:
         spool: Spool | None = None,
         usage: InProcessUsage | None = None,
         real_time: bool = False,
+        alerts: AlertSink | None = None,
         **options: Any,
     ) -> Governor:
         """One process's governor. It talks to the ledger only when it must or is flushed."""
@@ -94,7 +96,7 @@ class House:
             open_ledger or (lambda: self.ledger),
             GovernorOptions(policy=policy, wait=wait, flush_interval=options.pop("flush_interval", 60.0), **options),
             spool=spool,
-            alerts=Mailbox(self.alerts),
+            alerts=alerts or Mailbox(self.alerts),
             **clocks,
         )
         self._governors.append(governor)

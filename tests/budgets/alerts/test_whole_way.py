@@ -20,9 +20,8 @@ def replica(house: House, webhook) -> Replica:
 
     def start() -> Governor:
         budget = Budget("checkout", 100, "day", meter="events", scope={"team": "checkout"}, thresholds="80")
-        governor = house.governor(budget, policy=BudgetPolicy.ADVISORY)
-        governor.alerts = AlertDelivery(webhook.url, escalation=("team_lead", "manager", "finance"))
-        return governor
+        delivery = AlertDelivery(webhook.url, escalation=("team_lead", "manager", "finance"))
+        return house.governor(budget, policy=BudgetPolicy.ADVISORY, alerts=delivery)
 
     return start
 
