@@ -11,7 +11,7 @@ from house import House, refusal, spend
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.ledger.memory import MemoryLedger
-from genops_otel_posthog.budgets.ledger.protocol import Ledger, LedgerUnavailable, SyncReply, SyncRequest
+from genops_otel_posthog.budgets.ledger.protocol import Ledger, LedgerUnavailable, StaleSequence, SyncReply, SyncRequest
 from genops_otel_posthog.budgets.spool import Spool
 
 EVENT_NANO = 50_000
@@ -25,6 +25,7 @@ class Unreliable:
         self._ledger = ledger
         self.away = False
         self.answers_get_lost = False
+        self.refuses_the_next = False
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._ledger, name)
@@ -32,6 +33,9 @@ class Unreliable:
     def sync(self, request: SyncRequest) -> SyncReply:
         if self.away:
             raise LedgerUnavailable("it is switched off")
+        if self.refuses_the_next:
+            self.refuses_the_next = False
+            raise StaleSequence("a copy of this process has spoken since")
         reply = self._ledger.sync(request)
         if self.answers_get_lost:
             raise LedgerUnavailable("its answer got lost")
@@ -179,6 +183,23 @@ def test_a_process_that_ends_without_ledger_leaves_what_it_counted_to_the_next(
 
     assert committed(house) == 101 * EVENT_NANO
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_the_ledger_does_not_listen_to_any_more_goes_on_under_a_new_identity(
+    house: House, process: Callable[..., Governor], ledger: Unreliable
+) -> None:
+    governor = process(BudgetPolicy.ADVISORY)
+    spend(governor, 100)
+    governor.flush()
+    ledger.refuses_the_next = True
+    spend(governor, 7)
+    governor.flush()
+
+    spend(governor, 1)
+    catch_up(governor)
+
+    assert committed(house) == 108 * EVENT_NANO
+    assert house.ledger.usage("2026-11") == {"events": 108}
 
 
 def test_a_ledger_that_lost_everything_is_told_again(

@@ -95,6 +95,7 @@ class Correspondence:
         self._last_heard = float("-inf")
         self._published = -1
         self._counted: dict[_CountKey, int] = {}
+        self._told: dict[_CountKey, int] = {}
         self._changed: set[_CountKey] = set()
         self._told_usage = not usage_at_least
 
@@ -175,8 +176,11 @@ class Correspondence:
                 for account in self._holdings.accounts.values():
                     account.lose_lease()
                 self._told_usage = not self._usage_at_least
+                self._told.clear()
             else:
                 self._told_usage = True
+                for meter, month, units, charged, overdrawn in request.counted:
+                    self._told[meter, month, charged, overdrawn] = units
                 self._hear_standings(request, reply, sent_at, now)
                 self._forget_old_periods(reply.now_ms)
             self._raise_usage(reply)
@@ -236,15 +240,19 @@ class Correspondence:
         for key in [key for key in self._counted if key[1] < month and key not in self._changed]:
             if present.isdisjoint((*key[2], *key[3])):
                 del self._counted[key]
+                self._told.pop(key, None)
 
     def begin_anew(self) -> None:
         """Goes on under a new identity, see :class:`Books`."""
         self._holdings.acquire()
         try:
-            untold = {key: self._counted[key] for key in self._changed}
+            # The ledger knows what it acknowledged under the old identity, and would count it again under the new one.
+            untold = {key: units - self._told.get(key, 0) for key, units in self._counted.items()}
+            self._counted = {key: units for key, units in untold.items() if units}
+            self._changed = set(self._counted)
+            self._told.clear()
             self._process = uuid.uuid4().hex
             self._sequence = self._acknowledged = 0
-            self._counted = untold
             for account in self._holdings.accounts.values():
                 account.lose_lease()
         finally:
