@@ -194,7 +194,7 @@ class SqlFlagStore(ABC):
             with self.session(writes=False) as session:
                 session.run(_PROBE, {})
         except FlagStoreError:
-            for statement in DDL:
+            for statement in reversed(DDL):  # the one that is asked for comes last: where it is, all are
                 try:
                     self._run_alone(statement)
                 except FlagStoreError:
