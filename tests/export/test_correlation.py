@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from genops_otel_posthog.acceptance import ILLEGAL_DISTINCT_IDS
 from genops_otel_posthog.export.correlation import anonymous_id, event_uuid, posthog_session_id, usable_distinct_id
 
 
@@ -29,7 +30,7 @@ def test_two_ids_that_are_too_long_stay_two():
     assert usable_distinct_id("x" * 200) == "x" * 200
 
 
-@pytest.mark.parametrize("value", [None, True, 1.5, "", "  ", "Anonymous", "undefined", 0])
+@pytest.mark.parametrize("value", [None, True, 1.5, "", "  ", 0, " Anonymous ", *sorted(ILLEGAL_DISTINCT_IDS)])
 def test_what_names_nobody_is_no_distinct_id(value):
     assert usable_distinct_id(value) is None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from genops_otel_posthog import semconv
+from genops_otel_posthog.acceptance import MAX_DISTINCT_ID, person_processing_allowed, without_nul
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.attribution.owner import FIELD_NAMES
 from genops_otel_posthog.version import __version__
@@ -37,34 +38,6 @@ DISTINCT_ID_SOURCES: Final = (
 #: Attributes that name the session in which a person acts, in the order they are asked.
 SESSION_SOURCES: Final = ("posthog.session_id", "session.id", semconv.GENOPS_SESSION_ID)
 
-#: PostHog processes no person for these ids (https://github.com/PostHog/posthog, rust/capture/src/v1/analytics).
-NOBODYS_IDS: Final = frozenset(
-    {
-        "",
-        "0",
-        "00000000-0000-0000-0000-000000000000",
-        "[object object]",
-        "anonymous",
-        "anonymous-user",
-        "backend",
-        "distinct_id",
-        "distinctid",
-        "email",
-        "false",
-        "guest",
-        "id",
-        "nan",
-        "none",
-        "not_authenticated",
-        "null",
-        "system",
-        "true",
-        "undefined",
-        "user",
-    }
-)
-MAX_DISTINCT_ID_BYTES: Final = 200
-
 
 def event_uuid(trace_id: int, span_id: int, rule: str) -> str:
     """The uuid of the event that a rule makes of a span: version 8 (RFC 9562), the same whenever it is made."""
@@ -86,14 +59,14 @@ def usable_distinct_id(value: object) -> str | None:
     """
     if value is None or isinstance(value, (bool, float)):
         return None
-    text = str(value).strip().replace("\x00", "\ufffd")
-    if text.lower() in NOBODYS_IDS:
+    text = without_nul(str(value).strip())
+    if not text or not person_processing_allowed(text):
         return None
     data = text.encode("utf-8", "replace")
-    if len(data) <= MAX_DISTINCT_ID_BYTES:
+    if len(data) <= MAX_DISTINCT_ID:
         return data.decode()
     digest = blake2b(data, digest_size=16).hexdigest()
-    return f"{data[: MAX_DISTINCT_ID_BYTES - 33].decode('utf-8', 'ignore')}~{digest}"
+    return f"{data[: MAX_DISTINCT_ID - 33].decode('utf-8', 'ignore')}~{digest}"
 
 
 def anonymous_id(trace_id: str, session: str | None = None) -> str:
