@@ -16,13 +16,14 @@ from genops_otel_posthog.budgets.correspondence import AlertSink
 from genops_otel_posthog.budgets.governor import Governor
 from genops_otel_posthog.budgets.leaving import run_on_sigterm
 from genops_otel_posthog.budgets.ledger.protocol import LedgerCorrupt, LedgerUnavailable
-from genops_otel_posthog.budgets.ledger.url import default_path, open_ledger
+from genops_otel_posthog.budgets.ledger.url import open_ledger
 from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.sampling import SamplingRules
 from genops_otel_posthog.budgets.spool import Spool
 from genops_otel_posthog.budgets.synchroniser import OnExchange
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.places import state_directory
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.usage import BillingMonth, InProcessUsage
 from genops_otel_posthog.settings import Settings
@@ -140,7 +141,7 @@ def _spool(ledger_url: str | None) -> Spool | None:
     if ledger_url == _ALONE:
         return None
     try:
-        return Spool(default_path().parent / "untold", ledger_url or "")
+        return Spool(state_directory("set XDG_STATE_HOME") / "untold", ledger_url or "")
     except GenOpsConfigurationError:
         return None  # there is no home directory; a ledger that was named needs none
 

@@ -41,7 +41,7 @@ def test_a_url_of_a_file(url, path):
         ("flags.sqlite3", "is named by a URL such as sqlite:///"),
         ("sqlite://:memory:", "names no file that processes can share"),
         ("sqlite:///", "names no file"),
-        ("sqlite:///a/b?mode=ro", "without options"),
+        ("sqlite:///a/b?mode=ro", "takes no options"),
         ("nosuchdb://user:secret@host/shop", "cannot be used"),
     ],
 )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from genops_otel_posthog.budgets.ledger.protocol import Ledger
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.places import sqlite_path, state_directory
 
 REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 _EXAMPLES = "sqlite:///var/lib/shop/ledger.sqlite3, redis://localhost:6379/0 or memory://"
-_DRIVE = re.compile(r"/[A-Za-z]:[/\\]")
 
 
 def open_ledger(url: str | None = None, *, clock: Callable[[], float] = time.time, timeout: float = 1.0) -> Ledger:
@@ -55,54 +53,22 @@ def open_ledger(url: str | None = None, *, clock: Callable[[], float] = time.tim
     raise GenOpsConfigurationError(f"GENOPS_LEDGER_URL is not a URL; write it like {_EXAMPLES}")
 
 
-def default_path(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where the ledger is without a URL: in the directory for state that the user's system has.
-
-    Source: https://specifications.freedesktop.org/basedir-spec/latest/ for other systems than Windows and macOS.
-
-    Args:
-        environ: The environment.
-        platform: ``sys.platform``.
+def default_path(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
+    """Where the ledger is without a URL: in the user's directory for state, see :func:`~.places.state_directory`.
 
     Raises:
         GenOpsConfigurationError: the user has no home directory.
     """
-    given = environ.get("LOCALAPPDATA" if platform == "win32" else "XDG_STATE_HOME", "")
-    if Path(given).is_absolute():  # the specification has relative paths ignored
-        state = Path(given)
-    else:
-        below = {"win32": "AppData/Local", "darwin": "Library/Application Support"}.get(platform, ".local/state")
-        try:
-            state = Path.home() / below
-        except RuntimeError as error:
-            raise GenOpsConfigurationError(
-                "there is no home directory to keep the budget ledger in; set GENOPS_LEDGER_URL to a URL like "
-                f"{_EXAMPLES}"
-            ) from error
-    return state / "genops-otel-posthog" / "ledger.sqlite3"
+    return state_directory(f"set GENOPS_LEDGER_URL to a URL like {_EXAMPLES}", environ, platform) / "ledger.sqlite3"
 
 
 def _path(url: str) -> Path:
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.netloc:
+    try:
+        return sqlite_path(url)
+    except ValueError as problem:
         raise GenOpsConfigurationError(
-            f"GENOPS_LEDGER_URL={url!r}: a file has three slashes before it, sqlite:///absolute/path or "
-            "sqlite:///./relative/path"
-        )
-    if parts.query or parts.fragment:
-        raise GenOpsConfigurationError(
-            f"GENOPS_LEDGER_URL={url!r}: a file takes no options; write ? as %3F and # as %23 if they are in its name"
-        )
-    if path in ("", "/") or path.endswith(("/", ":memory:")):
-        raise GenOpsConfigurationError(
-            f"GENOPS_LEDGER_URL={url!r} names no file; write it like {_EXAMPLES}, memory:// being the one in memory"
-        )
-    if path.startswith(("/./", "/../")) or _DRIVE.match(path):
-        return Path(path[1:])
-    if path.startswith("/~"):
-        return Path(path[1:]).expanduser()
-    return Path("/" + path.lstrip("/"))
+            f"GENOPS_LEDGER_URL={url!r}: {problem}; memory:// is the ledger in memory"
+        ) from None
 
 
 def _redis_ledger(url: str) -> Ledger:

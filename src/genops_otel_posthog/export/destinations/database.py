@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
 from genops_otel_posthog.acceptance import MAX_AI_EVENT_BYTES
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.destinations.database_schema import EVENT_TABLES, EventTable, Row
 from genops_otel_posthog.export.destinations.protocol import Answer, Verdict
-from genops_otel_posthog.export.outbox.directory import default_directory
 from genops_otel_posthog.export.text import text
+from genops_otel_posthog.places import sqlite_path, state_directory
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -237,7 +236,7 @@ def _engine(url: str | None) -> tuple[Engine, Path | None]:
         ) from missing
     scheme = "sqlite" if url is None else url.partition("://")[0].partition("+")[0].lower()
     if scheme == "sqlite":
-        path = default_directory().with_name("events.sqlite3") if url is None else _path(url)
+        path = state_directory("set GENOPS_DATABASE_URL") / "events.sqlite3" if url is None else _path(url)
         engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool, **_ENGINE)
         return engine, path
     if url is None or "://" not in url or scheme not in _POSTGRESQL:
@@ -275,16 +274,10 @@ _ENGINE: Final[dict[str, Any]] = {"hide_parameters": True, "json_serializer": _d
 
 
 def _path(url: str) -> Path:
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.netloc or parts.query or parts.fragment or path in ("", "/") or path.endswith(("/", ":memory:")):
-        raise GenOpsConfigurationError(
-            f"{url!r} names no file that outlives the process; write it like sqlite:///absolute/path or "
-            "sqlite:///./relative/path, without options"
-        )
-    if path.startswith(("/./", "/../")):
-        return Path(path[1:])
-    return Path(path[1:]).expanduser() if path.startswith("/~") else Path("/" + path.lstrip("/"))
+    try:
+        return sqlite_path(url)
+    except ValueError as problem:
+        raise GenOpsConfigurationError(f"the database of events {url!r} cannot be used: {problem}") from None
 
 
 def _create_private(path: Path) -> None:

@@ -12,8 +12,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from genops_otel_posthog.budgets.ledger.url import default_path
-from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.places import state_directory
 
 SEGMENT_SUFFIX = ".seg"
 CURSOR_SUFFIX = ".cur"
@@ -27,12 +26,7 @@ def default_directory(environ: Mapping[str, str] | None = None) -> Path:
     Raises:
         GenOpsConfigurationError: The user has no home directory.
     """
-    try:
-        return default_path(os.environ if environ is None else environ).with_name("outbox")
-    except GenOpsConfigurationError as error:
-        raise GenOpsConfigurationError(
-            "there is no home directory for events to wait in; set GENOPS_OUTBOX_PATH to a directory of this process"
-        ) from error
+    return state_directory("set GENOPS_OUTBOX_PATH to a directory of this process", environ) / "outbox"
 
 
 def prepare(directory: Path) -> None:

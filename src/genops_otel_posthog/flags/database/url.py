@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from genops_otel_posthog.budgets.ledger.url import default_path
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.flags.database.sqlite import SqliteFlagStore
 from genops_otel_posthog.flags.database.store import FlagStore
+from genops_otel_posthog.places import sqlite_path, state_directory
 
 _EXAMPLES = "sqlite:///var/lib/shop/flags.sqlite3 or postgresql://host/database"
 _POSTGRESQL = frozenset({"postgresql", "postgres"})  # SQLAlchemy would take them for its older driver
@@ -26,7 +25,7 @@ def open_flag_store(url: str | None = None) -> FlagStore:
         GenOpsConfigurationError: The URL cannot be used as it is, or a package is missing. Passwords are not repeated.
     """
     if url is None:
-        return SqliteFlagStore(default_path().with_name("flags.sqlite3"))
+        return SqliteFlagStore(state_directory(f"name one by a URL such as {_EXAMPLES}") / "flags.sqlite3")
     scheme, separator, _ = url.partition("://")
     if not separator or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+_.-]*", scheme):
         raise GenOpsConfigurationError(f"the flag database is named by a URL such as {_EXAMPLES}")
@@ -47,15 +46,7 @@ def open_flag_store(url: str | None = None) -> FlagStore:
 
 
 def _path(url: str) -> Path:
-    parts = urlsplit(url)
-    path = unquote(parts.path)
-    if parts.netloc or parts.query or parts.fragment or path in ("", "/") or path.endswith(("/", ":memory:")):
-        raise GenOpsConfigurationError(
-            f"{url!r} names no file that processes can share; write it like sqlite:///absolute/path or "
-            "sqlite:///./relative/path, without options"
-        )
-    if path.startswith(("/./", "/../")):
-        return Path(path[1:])
-    if path.startswith("/~"):
-        return Path(path[1:]).expanduser()
-    return Path("/" + path.lstrip("/"))  # SQLAlchemy writes four slashes before an absolute path
+    try:
+        return sqlite_path(url)
+    except ValueError as problem:
+        raise GenOpsConfigurationError(f"the flag database {url!r} cannot be used: {problem}") from None
