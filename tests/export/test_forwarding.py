@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from genops_otel_posthog.export import forwarding
 from genops_otel_posthog.export.destinations.database import DatabaseDestination
 from genops_otel_posthog.export.destinations.protocol import Verdict
-from genops_otel_posthog.export.forwarding import Forwarder, map_posthog_event
+from genops_otel_posthog.export.forwarder import Forwarder, _warn
+from genops_otel_posthog.export.forwarding import map_posthog_event
 from genops_otel_posthog.receiver import LocalReceiver
 from genops_otel_posthog.receiver.records import ReceivedMessage
 
@@ -255,7 +256,7 @@ class Taken:
 
 @pytest.mark.parametrize("odd", ["text", 42, ["a"], object()])
 def test_properties_of_another_shape_are_left_out_with_one_warning(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
-    forwarding._warn.forget()
+    _warn.forget()
     taken = Taken()
     forwarder = Forwarder(taken)
     assert forwarder.track("user-1", "paid", odd, odd)
@@ -268,7 +269,7 @@ def test_properties_of_another_shape_are_left_out_with_one_warning(odd: Any, cap
 
 @pytest.mark.parametrize("name", [None, "", 42])
 def test_an_event_without_a_name_is_not_sent(name: Any, caplog: pytest.LogCaptureFixture) -> None:
-    forwarding._warn.forget()
+    _warn.forget()
     taken = Taken()
     assert not Forwarder(taken).track("user-1", name)
     assert taken.bodies == []
@@ -282,7 +283,7 @@ def test_an_event_of_nobody_is_sent_all_the_same(receiver: LocalReceiver, user: 
 
 
 def test_a_context_that_means_nothing_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    forwarding._warn.forget()
+    _warn.forget()
     for _ in range(2):
         Forwarder(Taken()).track("user-1", "paid", context={"grupId": "w-1"})
     assert caplog.text.count("'grupId'") == 1
