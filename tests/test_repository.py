@@ -68,6 +68,15 @@ def test_every_link_between_pages_leads_somewhere(page: Path):
     assert broken == []
 
 
+def test_every_room_stands_once_in_the_picture_of_the_house():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    shown = sorted(name.rstrip("/") for row in rows for name in re.findall(r"`([a-z_/]+(?:\.py)?)`", row))
+    package = ROOT / "src" / "genops_otel_posthog"
+    there = {path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert shown == sorted(there - {"__init__.py", "version.py"})
+
+
 def test_the_changelog_begins_with_this_version():
     versions = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert __version__ in versions[:2]
