@@ -8,12 +8,12 @@ time is that of the call. It is never current, because a current span changes wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, get_current
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, create_key, get_current, set_value
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.decision import Reservation
@@ -23,6 +23,9 @@ from genops_otel_posthog.instrumentation.patches import Switch
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.pricer import Price
 
+if TYPE_CHECKING:
+    from genops_otel_posthog.instrumentation.telemetry import Telemetry
+
 _OLD_SUPPRESSION_KEY = "suppress_instrumentation"  # of older OpenTelemetry versions, still honoured by today's
 
 
@@ -30,6 +33,7 @@ class PostHogCall:
     """What is known about one call. Fields are written by the waists and read when the span is made.
 
     Attributes:
+        telemetry: Who prices, counts and shows it.
         operation: What was asked for.
         owner: Whose call it is; ``None`` until :meth:`Telemetry.owner_of` is asked.
         context: The OpenTelemetry context the call was made in; the parent of its span.
@@ -72,6 +76,7 @@ class PostHogCall:
         "quota_limited",
         "reserved",
         "started_ns",
+        "telemetry",
         "touched_network",
         "uncleaned",
         "units",
@@ -82,7 +87,8 @@ class PostHogCall:
     identified: bool
     distinct_id: str
 
-    def __init__(self, operation: Operation, owner: Attribution | None, context: Context) -> None:
+    def __init__(self, telemetry: Telemetry, operation: Operation, owner: Attribution | None, context: Context) -> None:
+        self.telemetry = telemetry
         self.operation = operation
         self.owner = owner
         self.context = context
@@ -144,3 +150,19 @@ def current_call() -> PostHogCall | None:
     """The call that is under way in this context, if any."""
     call = latest_call.get()
     return None if call is None or call.closed else call
+
+
+#: Told of every call that ends in a context, whoever made it. It must not raise.
+Onlooker: TypeAlias = Callable[[PostHogCall], None]
+
+_ONLOOKER_KEY = create_key("genops-posthog-onlooker")
+
+
+def with_onlooker(context: Context, onlooker: Onlooker) -> Context:
+    """A context like the given one, of whose calls somebody is told."""
+    return set_value(_ONLOOKER_KEY, onlooker, context)
+
+
+def onlooker_in(context: Context) -> Onlooker | None:
+    """Who is told of the calls of a context, the innermost; ``None`` where nobody is."""
+    return context.get(_ONLOOKER_KEY)  # type: ignore[return-value]  # nobody else can write under this key

@@ -17,6 +17,7 @@ from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
+from genops_otel_posthog.instrumentation.own_calls import step_back
 from genops_otel_posthog.instrumentation.patches import Patches, Switch
 from genops_otel_posthog.instrumentation.telemetry import RequestHook, ResponseHook, Telemetry
 from genops_otel_posthog.instrumentation.waists import WAISTS
@@ -100,6 +101,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         self._switch = Switch()
         self._patches = Patches()
         self._replace_functions(telemetry, self._switch, self._patches)
+        step_back(back=True)
         if settings.export_spans:
             _export_spans(tracer_provider)
 
@@ -118,7 +120,8 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         patches.replace("posthog", "capture", around_module_capture(switch))
 
     def _uninstrument(self, **_: Any) -> None:
-        self._switch.on = False
+        self._switch.on = self._switch.in_calls = False
+        step_back(back=False)
         self._patches.undo()
         self._metering.close()
 

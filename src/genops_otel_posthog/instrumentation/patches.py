@@ -55,9 +55,16 @@ class Patches:
 
 
 class Switch:
-    """Whether instrumentation is on. Methods taken before ``uninstrument()`` stay replaced, so the replacements ask."""
+    """What replacements do at present. Methods taken before ``uninstrument()`` stay replaced, so the replacements ask.
 
-    __slots__ = ("on",)
+    Attributes:
+        on: Whether they observe what an application does outside of any call that is open.
+        in_calls: Whether they observe what happens inside of calls that are open. Of two replacements of one function,
+            one does.
+    """
 
-    def __init__(self) -> None:
-        self.on = True
+    __slots__ = ("in_calls", "on")
+
+    def __init__(self, *, on: bool = True) -> None:
+        self.on = on
+        self.in_calls = True

@@ -14,7 +14,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import NOBODY, Attribution, AttributionResolver
 from genops_otel_posthog.budgets.decision import Refusal, Reservation
-from genops_otel_posthog.instrumentation.call import PostHogCall, current_call
+from genops_otel_posthog.instrumentation.call import PostHogCall, current_call, onlooker_in
 from genops_otel_posthog.instrumentation.caller import called_by_application
 from genops_otel_posthog.instrumentation.enforcement import Decision, Enforcement, weightier
 from genops_otel_posthog.instrumentation.event_properties import (
@@ -117,7 +117,7 @@ class Telemetry:
                     owner = self.resolver.resolve(context, declared)
             except Exception:
                 _logger.exception("The owner of a PostHog call could not be read from its properties")
-        return PostHogCall(operation, owner, context)
+        return PostHogCall(self, operation, owner, context)
 
     def owner_of(self, call: PostHogCall | None) -> Attribution:
         """Whose call it is; without a call, whose it would be here. Who reads a flag locally is asked only for a
@@ -152,6 +152,9 @@ class Telemetry:
                 self._record_duration(call, ended_ns, client, span, error)
             if span is not None:
                 span.end(ended_ns)
+            onlooker = onlooker_in(call.context)
+            if onlooker is not None:
+                onlooker(call)
         except Exception:
             _logger.exception("The span of a PostHog call could not be made; the call itself is not affected")
 

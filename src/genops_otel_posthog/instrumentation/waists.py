@@ -32,7 +32,7 @@ _DEFINITION_PATHS = ("/flags/definitions", "/api/feature_flag/local_evaluation")
 
 def _observed(switch: Switch, call: PostHogCall | None) -> bool:
     """Whether what passes here is observed: in a call always, else unless instrumentation is suppressed."""
-    return switch.on if call is not None else context_to_observe(switch) is not None
+    return switch.in_calls if call is not None else context_to_observe(switch) is not None
 
 
 def _safely(step: Callable[..., None], *given: Any) -> None:
@@ -64,20 +64,25 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 call = None
                 if context_to_observe(switch) is None:
                     return original(*args, **kwargs)
+                its = telemetry
+            elif switch.in_calls:
+                its = call.telemetry
+            else:
+                return original(*args, **kwargs)
             decision = None
             try:
                 client, message = args[0], args[1]
-                charges = telemetry.charges_for(client, message)
-                decision = telemetry.judge_event(message, call, charges)
+                charges = its.charges_for(client, message)
+                decision = its.judge_event(message, call, charges)
                 if decision is not None and not decision.allowed:
                     return None
                 if call is None or not cleans or kwargs.get("property_allowlist") is not None:
-                    telemetry.govern_event(message, call, charges)
+                    its.govern_event(message, call, charges)
                 else:
                     call.uncleaned = message, charges
             except Exception:
                 _log_uncounted()
-                telemetry.conclude(decision, made=False)
+                its.conclude(decision, made=False)
                 return original(*args, **kwargs)
             taken = False
             try:
@@ -85,10 +90,10 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 taken = uuid is not None and client.send
             finally:
                 if decision is not None:
-                    telemetry.conclude(decision, made=taken)
+                    its.conclude(decision, made=taken)
             if taken:
                 try:
-                    telemetry.count_event(message, call, charges)
+                    its.count_event(message, call, charges)
                 except Exception:
                     _log_uncounted()
             return uuid
@@ -98,7 +103,7 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
     return around
 
 
-def clean_meter(telemetry: Telemetry, _: Switch) -> Around:
+def clean_meter(_telemetry: Telemetry, _: Switch) -> Around:
     """The meter at ``posthog.client.clean(item)``, where a call's event is complete and ``before_send`` has not seen
     it."""
 
@@ -110,7 +115,7 @@ def clean_meter(telemetry: Telemetry, _: Switch) -> Around:
                 charges = call.uncleaned[1]
                 call.uncleaned = None
                 try:
-                    telemetry.govern_event(cleaned, call, charges)
+                    call.telemetry.govern_event(cleaned, call, charges)
                 except Exception:
                     _log_uncounted()
             return cleaned
@@ -139,15 +144,16 @@ def prepare_meter(telemetry: Telemetry, switch: Switch) -> Around:
         return _prepare_event
 
     def govern(client: Any, message: Any, call: PostHogCall | None) -> bool:
-        charges = telemetry.charges_for(client, message)
-        decision = telemetry.judge_event(message, call, charges)
+        its = telemetry if call is None else call.telemetry
+        charges = its.charges_for(client, message)
+        decision = its.judge_event(message, call, charges)
         if decision is not None and not decision.allowed:
             return False
         if call is None:
-            telemetry.conclude(decision, made=True)  # nobody would say later whether the SDK took it
+            its.conclude(decision, made=True)  # nobody would say later whether the SDK took it
         elif isinstance(decision, Reservation):
             call.reserved = decision
-        telemetry.govern_event(message, call, charges)
+        its.govern_event(message, call, charges)
         return True
 
     return around
@@ -161,7 +167,7 @@ def admission_meter(telemetry: Telemetry, switch: Switch) -> Around:
             admitted = original(self, prepared)
             call = current_call()
             if admitted and _observed(switch, call):
-                _safely(_count_event, telemetry, self, prepared, call)
+                _safely(_count_event, telemetry if call is None else call.telemetry, self, prepared, call)
             return admitted
 
         return _enqueue_prepared_event
@@ -176,17 +182,17 @@ def _count_event(telemetry: Telemetry, client: Any, message: Any, call: PostHogC
     telemetry.count_event(message, call, telemetry.charges_for(client, message))
 
 
-def immediate_meter(telemetry: Telemetry, switch: Switch) -> Around:
+def immediate_meter(_telemetry: Telemetry, switch: Switch) -> Around:
     """The meter at ``_AsyncConsumer.request(batch)`` as ``capture_immediate`` calls it: sent at once, never queued."""
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         async def request(self: Any, batch: Any) -> Any:
             result = await original(self, batch)
             call = current_call()
-            if switch.on and call is not None:
+            if switch.in_calls and call is not None:
                 call.touched_network = True
                 for message in batch:
-                    _safely(_count_event, telemetry, self, message, call)
+                    _safely(_count_event, call.telemetry, self, message, call)
             return result
 
         return request
@@ -199,17 +205,19 @@ def flags_meter(telemetry: Telemetry, switch: Switch) -> Around:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def flags(*args: Any, **kwargs: Any) -> Any:
-            if not _observed(switch, current_call()):
+            call = current_call()
+            if not _observed(switch, call):
                 return original(*args, **kwargs)
-            decision = _ask_for_request(telemetry, FLAG_REQUEST)
+            its = telemetry if call is None else call.telemetry
+            decision = _ask_for_request(its, FLAG_REQUEST)
             try:
                 answer = original(*args, **kwargs)
             except Exception as error:
-                telemetry.conclude(decision, made=False)
+                its.conclude(decision, made=False)
                 _note_unanswered(error)
                 raise
-            telemetry.conclude(decision, made=True)
-            _safely(_count_flags, telemetry)
+            its.conclude(decision, made=True)
+            _safely(_count_flags, its)
             return answer
 
         return flags
@@ -222,17 +230,19 @@ def async_flags_meter(telemetry: Telemetry, switch: Switch) -> Around:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         async def _async_flags(*args: Any, **kwargs: Any) -> Any:
-            if not _observed(switch, current_call()):
+            call = current_call()
+            if not _observed(switch, call):
                 return await original(*args, **kwargs)
-            decision = _ask_for_request(telemetry, FLAG_REQUEST)
+            its = telemetry if call is None else call.telemetry
+            decision = _ask_for_request(its, FLAG_REQUEST)
             try:
                 answer = await original(*args, **kwargs)
             except Exception as error:
-                telemetry.conclude(decision, made=False)
+                its.conclude(decision, made=False)
                 _note_unanswered(error)
                 raise
-            telemetry.conclude(decision, made=True)
-            _safely(_count_flags, telemetry)
+            its.conclude(decision, made=True)
+            _safely(_count_flags, its)
             return answer
 
         return _async_flags
@@ -301,7 +311,8 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
                 telemetry.finish_call(poll, (_PollingClient(host),), {}, None, error)
 
         def download(call: PostHogCall, *args: Any, **kwargs: Any) -> Any:
-            decision = telemetry.judge_request(definitions_poll(telemetry.pricer.book, not_modified=False))
+            its = call.telemetry
+            decision = its.judge_request(definitions_poll(its.pricer.book, not_modified=False))
             if decision is not None and not decision.allowed:
                 return _unchanged_definitions(kwargs.get("etag"))
             call.touched_network = True
@@ -309,8 +320,8 @@ def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
             try:
                 answer = original(*args, **kwargs)
             finally:
-                telemetry.conclude(decision, made=answer is not None and not _is_unchanged(answer))
-            _safely(_count_definitions, telemetry, call, answer)
+                its.conclude(decision, made=answer is not None and not _is_unchanged(answer))
+            _safely(_count_definitions, its, call, answer)
             return answer
 
         return get
@@ -349,13 +360,13 @@ def _count_definitions(telemetry: Telemetry, call: PostHogCall, answer: Any) -> 
     telemetry.count_request(definitions_poll(telemetry.pricer.book, not_modified))
 
 
-def network_marker(_: Telemetry, switch: Switch) -> Around:
+def network_marker(_: Telemetry, __: Switch) -> Around:
     """Marks the current call as one that waited for PostHog, at requests that PostHog does not bill by themselves."""
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def waiting(*args: Any, **kwargs: Any) -> Any:
             call = current_call()
-            if switch.on and call is not None:
+            if call is not None:
                 call.touched_network = True
             return original(*args, **kwargs)
 
