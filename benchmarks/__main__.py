@@ -15,14 +15,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import import_time, report
+from benchmarks import delivery, import_time, report
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.summary import additions, timings
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOREIGN_SETTINGS = ("GENOPS_", "OTEL_", "POSTHOG_")
 _WARM_UP = 5
-_NAMES = (*(scenario.name for scenario in SCENARIOS), "memory", "import")
+_NAMES = (*(scenario.name for scenario in SCENARIOS), "delivery", "burst", "memory", "import")
 _PACKAGES = ("posthog", "opentelemetry-sdk", "opentelemetry-instrumentation-redis", "redis", "wrapt")
 
 
@@ -67,19 +67,23 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--memory-calls", type=int, help="calls for the memory (100,000; quick: 20,000; full: 1,000,000)"
     )
+    parser.add_argument("--deliveries", type=int, help="processes for each way of delivery (5; quick: 1)")
+    parser.add_argument("--delivery-spans", type=int, help="spans that each of them delivers (10,000; quick: 3,000)")
     parser.add_argument("--imports", type=int, help="interpreters for each import statement (10; quick: 5)")
     arguments = parser.parse_args(argv)
     for name, usual, quick in (
         ("processes", 3, 1),
         ("rounds", 40, 15),
         ("memory_calls", 100_000, 20_000),
+        ("deliveries", 5, 1),
+        ("delivery_spans", 10_000, 3_000),
         ("imports", 10, 5),
     ):
         if getattr(arguments, name) is None:
             setattr(arguments, name, quick if arguments.quick else usual)
     if arguments.full:
         arguments.memory_calls = 1_000_000
-    for name in ("processes", "rounds", "calls", "memory_calls", "imports"):
+    for name in ("processes", "rounds", "calls", "memory_calls", "deliveries", "delivery_spans", "imports"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     return arguments
@@ -90,6 +94,8 @@ def _section(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if sys.stderr.isatty():
         print(f"… {name}", end="\r", file=sys.stderr, flush=True)
     sections: dict[str, Callable[[argparse.Namespace], tuple[dict[str, Any], str]]] = {
+        "delivery": _delivery,
+        "burst": _burst,
         "memory": _memory,
         "import": _imports,
     }
@@ -113,6 +119,17 @@ def _scenario(scenario: Scenario, arguments: argparse.Namespace) -> tuple[dict[s
         "missed": [f"{scenario.name}: {one.name}" for one in added if one.met is False],
     }
     return section, report.scenario_text(scenario, times, added)
+
+
+def _delivery(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    result = delivery.sustained(_run, rounds=arguments.deliveries, spans=arguments.delivery_spans)
+    return {"work": result, "missed": delivery.sustained_missed(result)}, delivery.sustained_text(result)
+
+
+def _burst(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    result = delivery.burst(_run, spans=min(2 * arguments.delivery_spans, delivery.BURST))
+    missed = [f"burst: {what}" for what, met in delivery.burst_checks(result).items() if not met]
+    return {**result, "missed": missed}, delivery.burst_text(result)
 
 
 def _memory(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:

@@ -20,7 +20,10 @@ def measure(scenario: Scenario, effort: Effort, seed: int) -> dict[str, list[flo
     variants = {SPAN: stage.current_span(), DETACHED_SPAN: stage.detached_span(), **variants}
     for bare in {comparison.bare: None for comparison in scenario.comparisons}:
         variants[followed_by_span(bare)] = stage.then(variants[bare], variants[SPAN])
-    return time_slices(variants, effort, between=stage.clear, seed=seed)
+    try:
+        return time_slices(variants, effort, between=stage.clear, seed=seed)
+    finally:
+        stage.close()
 
 
 def main() -> None:

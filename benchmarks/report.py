@@ -19,13 +19,17 @@ def scenario_text(scenario: Scenario, times: Sequence[Timing], added: Sequence[A
     """One scenario: what each variant takes, and what is added."""
     lines = [f"{scenario.name}: {scenario.title}", f"  {'':<58}{'µs median':>10}{'µs p10':>9}"]
     lines += [f"  {one.name:<58}{one.median_us:>10.2f}{one.p10_us:>9.2f}" for one in times]
-    lines.append(f"  {'added by':<46}{'µs median':>10}{'µs p10':>9}{'× span':>8}{'p10':>7}{'× beside':>10}   limit")
+    own = f"{'× itself':>10}" if any(one.itself is not None for one in added) else ""
+    head = f"{'added by':<46}{'µs median':>10}{'µs p10':>9}{'× span':>8}{'p10':>7}{'× beside':>10}{own}"
+    lines.append(f"  {head}   limit")
     lines += [_added_line(one) for one in added]
     return "\n".join([*lines, ""])
 
 
 def _added_line(one: Added) -> str:
     figures = f"{one.median_us:>10.2f}{one.p10_us:>9.2f}{one.spans:>8.2f}{one.spans_p10:>7.2f}{one.spans_beside:>10.2f}"
+    if one.itself is not None:
+        figures += f"{one.itself:>10.2f}"
     demands = []
     if one.limit is not None:
         demands.append(f"≤ {one.limit.most:g} {one.limit.unit}")

@@ -31,11 +31,11 @@ class Limit:
     Attributes:
         most: How much.
         unit: ``× span``: times the bare span in its own loop; ``× beside``: times what a bare span adds to the same
-            call; ``µs``: microseconds.
+            call; ``× itself``: times the comparison's own unit; ``µs``: microseconds.
     """
 
     most: float
-    unit: Literal["× span", "× beside", "µs"]
+    unit: Literal["× span", "× beside", "× itself", "µs"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Comparison:
         bare: The variant that does less.
         limit: The most that the difference may be; ``None`` when it is shown for information.
         cheaper_than: Name of another comparison of the scenario whose difference must be larger.
+        itself: The variant that the difference is a multiple of, besides the bare span.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Comparison:
     bare: str
     limit: Limit | None = None
     cheaper_than: str | None = None
+    itself: str | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,12 @@ def _local_flag_without_span() -> tuple[Stage, dict[str, Variant]]:
     }
 
 
+def _span_end() -> tuple[Stage, dict[str, Variant]]:
+    from benchmarks import span_end
+
+    return span_end.prepare()
+
+
 def _others() -> tuple[Stage, dict[str, Variant]]:
     from benchmarks import workload
     from benchmarks.stage import Stage
@@ -328,6 +336,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         "a captured event in a process without a tracer provider",
         _no_provider,
         (Comparison("governance", "capture, without a tracer provider", "capture, bare"),),
+    ),
+    Scenario(
+        "span-end",
+        "a span that becomes a durable event where it ends: converted, serialised and appended",
+        _span_end,
+        tuple(
+            Comparison(
+                name,
+                f"{name}: with its owner, durable",
+                f"{name}: with its owner",
+                Limit(1.0, "× itself"),
+                itself=f"{name}: the span alone",
+            )
+            for name in ("order", "order, 4 KB", "model call", "model call, 4 KB")
+        ),
     ),
     Scenario(
         "others",

@@ -130,6 +130,9 @@ class Stage:
         self._traces.flush()
         self._governed_traces.flush()
 
+    def close(self) -> None:
+        """Removes what is left behind when everything was measured."""
+
     def _client(self, sdk: Any) -> Any:
         client = queueing_client(sdk)
         self._clients.append(client)

@@ -39,6 +39,7 @@ class Added:
         spans: The difference as a multiple of the bare span, median of the rounds.
         spans_p10: The same of the quietest tenths.
         spans_beside: The difference as a multiple of what a bare span adds to the same call, median of the rounds.
+        itself: The difference as a multiple of the comparison's own unit, median of the rounds; ``None`` without one.
         limit: The most that it may be.
         cheaper_than: Name of what must cost more.
         met: Whether the limit is kept and the other costs more; ``None`` when nothing is asked.
@@ -50,6 +51,7 @@ class Added:
     spans: float
     spans_p10: float
     spans_beside: float
+    itself: float | None
     limit: Limit | None
     cheaper_than: str | None
     met: bool | None
@@ -77,6 +79,7 @@ def _added(comparison: Comparison, samples: Samples) -> Added:
     differences = [a - b for a, b in zip(more, less, strict=True)]
     quiet = p10(more) - p10(less)
     beside = median(a - b for a, b in zip(with_span, less, strict=True))
+    own = None if comparison.itself is None else samples[comparison.itself]
     return Added(
         comparison.name,
         median(differences),
@@ -84,6 +87,7 @@ def _added(comparison: Comparison, samples: Samples) -> Added:
         median(difference / unit for difference, unit in zip(differences, span, strict=True)),
         quiet / p10(span),
         median(differences) / beside,
+        None if own is None else median(difference / unit for difference, unit in zip(differences, own, strict=True)),
         comparison.limit,
         comparison.cheaper_than,
         None,
@@ -93,8 +97,14 @@ def _added(comparison: Comparison, samples: Samples) -> Added:
 def _judged(added: Added, others: Mapping[str, Added]) -> Added:
     demands = []
     if added.limit is not None:
-        figures = {"× span": added.spans, "× beside": added.spans_beside, "µs": added.median_us}
-        demands.append(figures[added.limit.unit] <= added.limit.most)
+        figures = {
+            "× span": added.spans,
+            "× beside": added.spans_beside,
+            "× itself": added.itself,
+            "µs": added.median_us,
+        }
+        figure = figures[added.limit.unit]
+        demands.append(figure is not None and figure <= added.limit.most)
     if added.cheaper_than is not None:
         demands.append(added.median_us < others[added.cheaper_than].median_us)
     return added if not demands else Added(**{**vars(added), "met": all(demands)})

@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 
+from benchmarks.delivery import OURS, PEERS
 from benchmarks.scenarios import DETACHED_SPAN, SCENARIOS, SPAN, Comparison, Limit, Scenario
+from benchmarks.spans import WORK
 from benchmarks.summary import additions
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ("--processes", "1", "--rounds", "2", "--calls", "3", "--memory-calls", "1500", "--imports", "1")
+TINY = (
+    *("--processes", "1", "--rounds", "2", "--calls", "3", "--memory-calls", "1500", "--imports", "1"),
+    *("--deliveries", "1", "--delivery-spans", "200"),
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +40,7 @@ def sections() -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_every_section_is_measured(sections: dict[str, Any]) -> None:
-    assert [*sections] == [*(scenario.name for scenario in SCENARIOS), "memory", "import"]
+    assert [*sections] == [*(scenario.name for scenario in SCENARIOS), "delivery", "burst", "memory", "import"]
 
 
 @pytest.mark.slow
@@ -65,6 +70,26 @@ def test_the_memory_run_counts_every_call_and_its_exact_cost(sections: dict[str,
 @pytest.mark.slow
 def test_the_plain_import_loads_neither_the_opentelemetry_sdk_nor_posthog(sections: dict[str, Any]) -> None:
     assert sections["import"]["statements"]["import genops_otel_posthog"]["unwanted"] == []
+
+
+@pytest.mark.slow
+def test_every_way_delivers_every_kind_of_span_and_nobody_loses_one_with_a_queue_that_is_long_enough(
+    sections: dict[str, Any],
+) -> None:
+    lost = {
+        (work, way): figures["lost"]
+        for work, compared in sections["delivery"]["work"].items()
+        for way, figures in compared["ways"].items()
+    }
+    assert {work for work, _ in lost} == set(WORK)
+    assert {way for _, way in lost} == {OURS, *PEERS}
+    assert set(lost.values()) == {0}
+
+
+@pytest.mark.slow
+def test_a_burst_of_ours_arrives_whole(sections: dict[str, Any]) -> None:
+    burst = sections["burst"]
+    assert [one["arrived"] for one in (burst["ways"][OURS], burst["more"])] == [400, 1_200]
 
 
 def test_only_the_chosen_section_is_printed() -> None:
