@@ -99,7 +99,7 @@ def test_one_poisonous_event_costs_only_itself(outbox: Any, receiver: Any, arriv
 
 def test_one_event_that_posthog_always_fails_at_costs_only_itself(receiver: Any, directory: Any, arrived: Any) -> None:
     destination = PostHogDestination("phc_test", receiver.url, max_batch_events=50)
-    receiver.fail("capture", status=500, contains='"number":30,')
+    receiver.fail("capture", status=500, contains='"number": 30,')
     with Outbox(directory, [destination], tuning=replace(TUNING, patience=0.0)) as outbox:
         append(outbox, *range(60))
         number = 60
