@@ -62,6 +62,20 @@ GENOPS_ORGANIZATION_ID: Final = "genops.organization.id"
 """The organisation the user belongs to."""
 GENOPS_SESSION_ID: Final = "genops.session.id"
 """The governance session the call belongs to."""
+GENOPS_SESSION_NAME: Final = "genops.session.name"
+"""What the governance session is for."""
+GENOPS_SESSION_COST: Final = "genops.session.cost"
+"""What the PostHog calls of the session have cost, USD. Their own spans carry the same money as `genops.cost.amount`;
+only one of the two may be added up.
+"""
+GENOPS_SESSION_EVENTS: Final = "genops.session.events"
+"""Events that were taken in the session."""
+GENOPS_SESSION_FLAGS: Final = "genops.session.flags"
+"""Flags that were read in the session."""
+GENOPS_SESSION_RECORDINGS: Final = "genops.session.recordings"
+"""Session recordings that the application told of."""
+GENOPS_SESSION_LLM_EVENTS: Final = "genops.session.llm_events"
+"""Those of the events that PostHog bills as events of language models."""
 GENOPS_TAG_PREFIX: Final = "genops.tag."
 """A tag of the attribution; the key follows the prefix."""
 GENOPS_COST_AMOUNT: Final = "genops.cost.amount"
@@ -154,6 +168,8 @@ OPERATION_REMOTE_CONFIG: Final = "remote_config"
 """The payload of a remote config flag."""
 OPERATION_LOAD_FLAG_DEFINITIONS: Final = "load_flag_definitions"
 """Flag definitions fetched for local evaluation."""
+OPERATION_RECORD_RECORDINGS: Final = "record_recordings"
+"""Session recordings that the application tells of."""
 
 # Values of genops.policy.result
 
@@ -184,6 +200,10 @@ POLICY_REASON_CRITICAL_EVENT: Final = "critical_event"
 """The event is admitted past any limit and counted as overdraft."""
 POLICY_REASON_SAMPLED: Final = "sampled"
 """Sampling left the event out."""
+POLICY_REASON_SESSION_LIMIT: Final = "session_limit"
+"""The governance session has spent what it may."""
+POLICY_REASON_COMPLIANCE: Final = "compliance"
+"""It may not be sent: no consent, or nowhere to record that it was."""
 
 # Values of genops.budget.period
 

@@ -86,25 +86,26 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         options.pop("logger_provider", None)
         strict = not self._zero_code
         settings = merge_options(Settings.from_environ(strict=strict), options, strict=strict)
+        self.settings = settings
         tracer_provider = tracer_provider or trace.get_tracer_provider()
         resource = getattr(getattr(tracer_provider, "resource", None), "attributes", {})
         resolver = AttributionResolver(_default_owner(settings, resource), settings.baggage_in)
-        self._metering = Metering(settings, meter_provider=meter_provider, strict=strict)
-        self._budgeting = self._metering.open_budgets(budgets)
+        self.metering = Metering(settings, meter_provider=meter_provider, strict=strict)
+        self.budgeting = self.metering.open_budgets(budgets)
         telemetry = Telemetry(
             settings,
             resolver,
-            self._metering,
+            self.metering,
             trace.get_tracer(SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
-            None if self._budgeting is None else Enforcement(self._budgeting),
+            None if self.budgeting is None else Enforcement(self.budgeting),
             request_hook,
             response_hook,
         )
-        if self._budgeting is not None:
-            self._budgeting.governor.prepare(resolver.defaults)
+        if self.budgeting is not None:
+            self.budgeting.governor.prepare(resolver.defaults)
         self.telemetry = telemetry
         self._captures = Captures()
-        observe(self._metering.meter, self._captures)
+        observe(self.metering.meter, self._captures)
         atexit.register(
             self._captures.tell_at_exit
         )  # before clients are made, so that they get their last chance first
@@ -136,13 +137,13 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         step_back(back=False)
         self._patches.undo()
         atexit.unregister(self._captures.tell_at_exit)
-        self._metering.close()
+        self.metering.close()
 
     @property
     def budgets(self) -> BudgetSet | None:
         """The budgets, to be changed while the application runs; ``None`` where there are none, see
         :func:`~genops_otel_posthog.budgets.opening.open_budgeting`."""
-        return None if self._budgeting is None else self._budgeting.governor.budgets
+        return None if self.budgeting is None else self.budgeting.governor.budgets
 
     @property
     def captures(self) -> CaptureAccount:

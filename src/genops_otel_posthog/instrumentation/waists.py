@@ -282,7 +282,8 @@ def _note_unanswered(error: Exception) -> None:
     call = current_call()
     if call is not None:
         call.touched_network = True
-        call.quota_limited = type(error).__name__ == "QuotaLimitError"
+        call.unanswered = type(error).__name__
+        call.quota_limited = call.unanswered == "QuotaLimitError"
 
 
 def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:
