@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.settings.budget_variables import DEFAULT_LEDGER_WAIT_MS
 from genops_otel_posthog.settings.destination_variables import DEFAULT_DATA_PLANE_URL
+from genops_otel_posthog.settings.names import KNOWN, PREFIX, meant_name
 from genops_otel_posthog.settings.values import BAGGAGE_FIELDS, warn_once
 from genops_otel_posthog.settings.variable import Variable
 from genops_otel_posthog.settings.variables import (
@@ -26,8 +26,6 @@ from genops_otel_posthog.settings.variables import (
 )
 from genops_otel_posthog.version import __version__
 
-_PREFIX = "GENOPS_"
-_KNOWN = frozenset(variable.name for variable in VARIABLES) | ANNOUNCED.keys()
 _LONGEST_SHOWN = 80
 
 
@@ -109,25 +107,55 @@ class Settings:
         _remark_on_names(environ)
         values: dict[str, Any] = {}
         problems: list[str] = []
-        for variable in VARIABLES:
-            given = environ.get(variable.name, "").strip()
-            if not given:
+        for variable, read in _readings(environ):
+            if not isinstance(read, UnusableValue):
+                values[variable.field] = read.value
                 continue
-            try:
-                values[variable.field] = variable.parse(given)
-            except ValueError as error:
-                problem = _problem(variable, given, error)
-                problems.append(problem)
-                if not strict:
-                    default = variable.default.replace("`", "")
-                    stands = "it counts as not given" if default == "–" else f"the default, {default}, stands"
-                    warn_once("settings", f"{problem}. Until it is corrected, {stands}.")
+            problems.append(read.problem)
+            if not strict:
+                default = variable.default.replace("`", "")
+                stands = "it counts as not given" if default == "–" else f"the default, {default}, stands"
+                warn_once("settings", f"{read.problem}. Until it is corrected, {stands}.")
         if problems and strict:
             raise GenOpsConfigurationError("\n".join(problems))
         settings = cls(**values)
         if settings.enabled and settings.api_key is None:
             warn_once("the key", "POSTHOG_ENABLE is true, but there is no key to send with. Set POSTHOG_API_KEY=phc_…")
         return settings
+
+
+class _Reading(NamedTuple):
+    """What a variable's text means."""
+
+    value: Any
+
+
+class UnusableValue(NamedTuple):
+    """A variable whose text means nothing.
+
+    Attributes:
+        variable: Which.
+        problem: What is wrong and what would do; never a secret.
+    """
+
+    variable: Variable
+    problem: str
+
+
+def unusable_values(environ: Mapping[str, str] | None = None) -> list[UnusableValue]:
+    """Every variable of an environment whose value cannot be used, in the order of :data:`VARIABLES`."""
+    environ = os.environ if environ is None else environ
+    return [read for _, read in _readings(environ) if isinstance(read, UnusableValue)]
+
+
+def _readings(environ: Mapping[str, str]) -> Iterator[tuple[Variable, _Reading | UnusableValue]]:
+    for variable in VARIABLES:
+        given = environ.get(variable.name, "").strip()
+        if given:
+            try:
+                yield variable, _Reading(variable.parse(given))
+            except ValueError as error:
+                yield variable, UnusableValue(variable, _problem(variable, given, error))
 
 
 def _problem(variable: Variable, given: str, error: ValueError) -> str:
@@ -144,18 +172,14 @@ def _remark_on_names(environ: Mapping[str, str]) -> None:
             continue
         if name in ANNOUNCED:
             # Another program may well read POSTHOG_… and RUDDERSTACK_… variables, so theirs is no warning.
-            level = logging.WARNING if name.startswith(_PREFIX) else logging.INFO
+            level = logging.WARNING if name.startswith(PREFIX) else logging.INFO
             warn_once(
                 "variables that are announced",
                 f"{name} is not acted on by this version of genops-otel-posthog ({__version__}): "
                 f"it is announced for a later one. {ANNOUNCED[name]}",
                 level,
             )
-        elif name.startswith(_PREFIX) and name not in _KNOWN:
-            warn_once("variables that are unknown", f"{name} is not a variable of genops-otel-posthog{_meant(name)}")
-
-
-def _meant(name: str) -> str:
-    known = {variable.removeprefix(_PREFIX): variable for variable in sorted(_KNOWN) if variable.startswith(_PREFIX)}
-    close = difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1)
-    return f"; did you mean {known[close[0]]}?" if close else " and is ignored"
+        elif name.startswith(PREFIX) and name not in KNOWN:
+            meant = meant_name(name)
+            remark = " and is ignored" if meant is None else f"; did you mean {meant}?"
+            warn_once("variables that are unknown", f"{name} is not a variable of genops-otel-posthog{remark}")
