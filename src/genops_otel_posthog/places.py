@@ -7,11 +7,16 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 
+MOUNTS: Final = Path("/proc/self/mounts")
+"""Where Linux says what is mounted where."""
+
 _DRIVE = re.compile(r"/[A-Za-z]:[/\\]")
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how spaces, tabs, line ends and backslashes are written in a table of mounts
 
 
 def state_directory(instead: str, environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
@@ -59,3 +64,34 @@ def sqlite_path(url: str) -> Path:
     if path.startswith("/~"):
         return Path(path[1:]).expanduser()
     return Path("/" + path.lstrip("/"))  # some write four slashes before an absolute path
+
+
+class Mount(NamedTuple):
+    """A mounted file system.
+
+    Attributes:
+        kind: Its type: ``ext4``, ``overlay``, ``tmpfs``, ``nfs4``; empty where it is not known.
+        point: Where it is mounted.
+    """
+
+    kind: str
+    point: Path
+
+
+def mount_of(path: Path, mounts: str) -> Mount:
+    """The file system that holds a path.
+
+    Args:
+        path: An absolute path without symbolic links; it need not exist.
+        mounts: Text of :data:`MOUNTS`.
+    """
+    found, depth = Mount("", Path(path.anchor)), 0
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1]))
+        # Of two on the same point, the later one hides the earlier.
+        if path.is_relative_to(point) and len(point.parts) >= depth:
+            found, depth = Mount(fields[2], point), len(point.parts)
+    return found

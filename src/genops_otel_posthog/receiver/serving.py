@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -69,7 +70,7 @@ class RunningServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=False,
+            date_header=True,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
@@ -107,7 +108,7 @@ class RunningServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, told by events instead of looking ten times a second."""
+    """uvicorn, told by an event when to stop instead of looking ten times a second."""
 
     def __init__(self, config: uvicorn.Config, started: threading.Event, stopping: asyncio.Event) -> None:
         super().__init__(config)
@@ -121,7 +122,10 @@ class _Server(uvicorn.Server):
         self._has_started.set()
 
     async def main_loop(self) -> None:
-        await self._stopping.wait()
+        while not self._stopping.is_set():
+            await self.on_tick(0)  # the Date of answers
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # A server that is closed while it accepts forgets that connection, and its client waits for ever.

@@ -239,3 +239,19 @@ def test_names_may_have_any_characters(process: Callable[[str], Process], ledger
     assert [record.budget for record in ledger.periods()] == [name]
     assert ledger.usage(MONTH) == {"événements": 5}
     assert ledger.journal(budget=name)[-1][2:] == (name, "limit", name, None, 500, name)
+
+
+def test_trying_to_write_changes_nothing(alice: Process, ledger: Ledger):
+    alice.say(counted=[counted(5)])
+    ledger.set_limit("b", 500, actor="ann", reason="saving")
+    before = (ledger.journal(), ledger.usage(MONTH), ledger.changed_limits())
+
+    ledger.check_writable()
+
+    assert (ledger.journal(), ledger.usage(MONTH), ledger.changed_limits()) == before
+
+
+def test_trying_to_write_to_an_empty_ledger_leaves_it_empty(ledger: Ledger):
+    ledger.check_writable()
+
+    assert (list(ledger.journal()), ledger.usage(MONTH), ledger.changed_limits()) == ([], {}, {})

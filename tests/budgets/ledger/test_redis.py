@@ -210,6 +210,8 @@ class TestAServerThat:
             client.replicaof("127.0.0.1", "1")
             with pytest.raises(LedgerUnavailable, match="read only replica"):
                 alice.ledger.sync(request)
+            with pytest.raises(LedgerUnavailable, match="read only replica"):
+                alice.ledger.check_writable()
             client.replicaof("NO", "ONE")
         assert alice.send(request).usage == {"events": 7}
         alice.ledger.close()
@@ -222,6 +224,8 @@ class TestAServerThat:
             client.config_set("maxmemory", "1")
             with pytest.raises(LedgerUnavailable, match="maxmemory"):
                 alice.ledger.sync(spending(alice, 7))
+            with pytest.raises(LedgerUnavailable, match="maxmemory"):
+                alice.ledger.check_writable()
             assert contents(client) == before
             client.config_set("maxmemory", "0")
         alice.ledger.close()

@@ -198,7 +198,7 @@ class TestNetworkFileSystems:
     def test_are_refused_with_what_to_do(self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         mounts = tmp_path / "mounts"
         mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nnas:/x {tmp_path} {kind} rw 0 0\n")
-        monkeypatch.setattr(ledger_file, "_MOUNTS", mounts)
+        monkeypatch.setattr(ledger_file, "MOUNTS", mounts)
         with pytest.raises(GenOpsConfigurationError) as error:
             SqliteLedger(tmp_path / "ledger.sqlite3")
         assert str(tmp_path / "ledger.sqlite3") in str(error.value)
@@ -208,7 +208,7 @@ class TestNetworkFileSystems:
     def test_are_found_behind_a_link(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         mounts = tmp_path / "mounts"
         mounts.write_text(f"nas:/x {tmp_path}/nas nfs rw 0 0\n")
-        monkeypatch.setattr(ledger_file, "_MOUNTS", mounts)
+        monkeypatch.setattr(ledger_file, "MOUNTS", mounts)
         (tmp_path / "nas").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "nas")
         with pytest.raises(GenOpsConfigurationError, match="nfs"):
@@ -365,14 +365,17 @@ if os.getuid() == 0:  # root may write everywhere
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-try:
-    Process(SqliteLedger("ledger"), "alice").say()
-except Exception as error:
-    print(type(error).__name__, error)
+for use in (lambda ledger: Process(ledger, "alice").say(), lambda ledger: ledger.check_writable()):
+    try:
+        use(SqliteLedger("ledger"))
+    except Exception as error:
+        print(type(error).__name__, error)
 """
-        told = run(program, tmp_path)
-        assert told.startswith("LedgerUnavailable ")
-        assert "Permission denied" in told or "readonly" in told
+        told = run(program, tmp_path).splitlines()
+        assert len(told) == 2
+        for line in told:
+            assert line.startswith("LedgerUnavailable ")
+            assert "Permission denied" in line or "readonly" in line
         tmp_path.chmod(0o755)
         assert used(tmp_path / "ledger") == 5
 

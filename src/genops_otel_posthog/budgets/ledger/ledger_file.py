@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import stat
 import sys
 from pathlib import Path
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.places import MOUNTS, mount_of
 
 _logger = logging.getLogger(__name__)
-
-_MOUNTS = Path("/proc/self/mounts")
-_OCTAL = re.compile(r"\\([0-7]{3})")  # how spaces, tabs, line ends and backslashes are written there
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -49,15 +46,7 @@ def network_file_system(path: Path, mounts: str) -> str | None:
         path: An absolute path without symbolic links; it need not exist.
         mounts: Text of ``/proc/self/mounts``.
     """
-    found, depth = "", 0
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        mount_point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1]))
-        # Of two on the same point, the later one hides the earlier.
-        if path.is_relative_to(mount_point) and len(mount_point.parts) >= depth:
-            found, depth = fields[2], len(mount_point.parts)
+    found = mount_of(path, mounts).kind
     return found if found in NETWORK_FILE_SYSTEMS else None
 
 
@@ -71,7 +60,7 @@ def refuse_network(path: Path) -> None:
         kind: str | None = "a network share"
     else:
         try:
-            mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+            mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return  # no Linux; SQLite itself reports what does not work
         kind = network_file_system(path.resolve(), mounts)

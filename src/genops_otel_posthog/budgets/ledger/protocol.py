@@ -419,6 +419,10 @@ class Ledger(Protocol):
         """The newest entries, in ascending order."""
         ...
 
+    def check_writable(self) -> None:
+        """Writes, and takes it back before anybody sees it; :class:`LedgerUnavailable` where that cannot be done."""
+        ...
+
     def close(self) -> None:
         """Lets go of files and connections. Never raises."""
         ...

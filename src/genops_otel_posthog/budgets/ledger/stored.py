@@ -47,3 +47,8 @@ class StoredLedger(KeptLedger):
                 make_room(storage, now_ms)
                 self._makes_room_ms = now_ms + _MAKES_ROOM_EVERY_MS
             return execute(storage, request, now_ms, self.largest_amount)
+
+    def check_writable(self) -> None:
+        """Begins to write, and ends without having done so."""
+        with self._writing():
+            pass

@@ -33,11 +33,13 @@ class Response(NamedTuple):
         status: HTTP status.
         body: As sent, up to a mebibyte.
         retry_after: What ``Retry-After`` asks for, in seconds.
+        date: When the host answered, by its own clock; ``None`` where it does not say.
     """
 
     status: int
     body: bytes
     retry_after: float | None
+    date: datetime | None = None
 
 
 class Http:
@@ -102,7 +104,12 @@ class Http:
                 response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             return _unreachable(error)
-        return Response(response.status, bytes(content), seconds_to_wait(response.headers.get("Retry-After")))
+        return Response(
+            response.status,
+            bytes(content),
+            seconds_to_wait(response.headers.get("Retry-After")),
+            _instant(response.headers.get("Date")),
+        )
 
     def close(self) -> None:
         """Closes what is open."""
@@ -131,10 +138,15 @@ def seconds_to_wait(header: str | None, *, now: datetime | None = None) -> float
     with contextlib.suppress(ValueError):
         seconds = float(header)
         return seconds if 0 <= seconds < float("inf") else None
+    at = _instant(header)
+    return None if at is None else max(0.0, (at - (now or datetime.now(timezone.utc))).total_seconds())
+
+
+def _instant(header: str | None) -> datetime | None:
+    """A date of HTTP (RFC 9110, section 5.6.7); ``None`` when it is missing or unreadable."""
     with contextlib.suppress(ValueError, TypeError):
-        at = parsedate_to_datetime(header)
-        at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
-        return max(0.0, (at - (now or datetime.now(timezone.utc))).total_seconds())
+        at = parsedate_to_datetime(header or "")
+        return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
     return None
 
 

@@ -84,7 +84,7 @@ class Room:
             OSError: Less than 5 % of the disk is free, and less than a gibibyte.
         """
         free, total = free_bytes(self._store.directory)
-        if free < min(_RESERVE_BYTES, int(total * _RESERVE_SHARE)):
+        if free < reserve_of(total):
             raise OSError(errno.ENOSPC, f"only {free} bytes are free on the disk", str(self._store.directory))
 
     def tell(self, reason: str, count: int) -> None:
@@ -119,3 +119,8 @@ class Room:
             and (not isinstance(segment, FileSegment) or len(segment.positions) == len(segment.destinations))
         ]
         return sorted(mine, key=lambda segment: (IMPORTANCES.index(segment.importance), segment.name))
+
+
+def reserve_of(disk: int) -> int:
+    """How much of a disk of so many bytes is left to others: 5 %, and at most a gibibyte."""
+    return min(_RESERVE_BYTES, int(disk * _RESERVE_SHARE))

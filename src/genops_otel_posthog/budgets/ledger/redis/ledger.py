@@ -79,6 +79,10 @@ class RedisLedger(KeptLedger):
         """The server's clock, milliseconds since the epoch."""
         return int(self._server.run("look", self._keys.fixed, "clock", self._given_time()))
 
+    def check_writable(self) -> None:
+        """Writes, and takes it back before anybody sees it."""
+        self._server.run("probe", self._keys.fixed)
+
     def close(self) -> None:
         """Closes the connections that were opened here. Never raises."""
         self._server.close()
