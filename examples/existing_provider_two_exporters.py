@@ -53,7 +53,7 @@ def order(user: str) -> None:
         governance(team="checkout", feature="recommendations"),
         tracer.start_as_current_span("POST /orders", kind=trace.SpanKind.SERVER, attributes=request),
     ):
-        # What an instrumentation of a model's client writes; see examples/agent_with_tools.py for a real one.
+        # What an instrumentation of a model's client writes; examples/fastapi_openai.py has a real one.
         chat = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
         with tracer.start_as_current_span("chat gpt-4o", kind=trace.SpanKind.CLIENT, attributes=chat) as span:
             span.set_attributes({"gen_ai.usage.input_tokens": 1200, "gen_ai.usage.output_tokens": 90, "user.id": user})

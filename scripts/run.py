@@ -33,7 +33,9 @@ PYTEST_FOUND_NO_TEST = 5
 
 # OpenTelemetry's instrumentations ask for one exact release of each other, and some appear later than others. Named
 # first they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
-PACE_MAKERS = [f"opentelemetry-instrumentation-{name}" for name in ("flask", "redis", "requests", "threading")]
+PACE_MAKERS = [
+    f"opentelemetry-instrumentation-{name}" for name in ("flask", "redis", "requests", "threading", "fastapi")
+]
 
 # What applications that use the wheel bring along in the end-to-end tests.
 BESIDE_THE_WHEEL = [

@@ -13,6 +13,7 @@ from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
     from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+    from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
     from genops_otel_posthog.adapter.validation import print_validation_result, validate_setup
     from genops_otel_posthog.adapter.zero_code import (
         auto_instrument,
@@ -48,6 +49,7 @@ _HOME = {
     "GenOpsProviderError": "errors",
     "GenOpsValidationError": "errors",
     "GovernanceSpanProcessor": "processor",
+    "PostHogAnalyticsSession": "adapter.session",
     "PostHogCostCalculator": "pricing.calculator",
     "PostHogInstrumentor": "instrumentation",
     "PostHogSpanExporter": "export.exporter",
@@ -73,6 +75,7 @@ __all__ = [
     "GenOpsProviderError",
     "GenOpsValidationError",
     "GovernanceSpanProcessor",
+    "PostHogAnalyticsSession",
     "PostHogCostCalculator",
     "PostHogInstrumentor",
     "PostHogSpanExporter",

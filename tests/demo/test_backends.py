@@ -47,10 +47,11 @@ def test_the_grpc_port_is_right_when_grpc_is_asked_for() -> None:
 
 def test_settings_of_the_surrounding_shell_do_not_reach_the_shop() -> None:
     shell = {"GENOPS_PRICING_MODE": "list", "OTEL_SDK_DISABLED": "true", "POSTHOG_DISABLED": "1", "LANG": "C"}
+    shell |= {"RUDDERSTACK_DATA_PLANE_URL": "https://mine.example", "GENOPS_DATABASE_URL": "postgresql://mine/events"}
 
     shop = shop_environment(shell, Backends(), RECEIVER, 8000)
 
-    assert shop.keys() & shell.keys() == {"LANG"}
+    assert shell.items() & shop.items() == {("LANG", "C")}
 
 
 def test_the_local_shop_talks_to_the_receiver_alone() -> None:
@@ -58,6 +59,23 @@ def test_the_local_shop_talks_to_the_receiver_alone() -> None:
 
     assert (shop["POSTHOG_HOST"], shop["OTEL_EXPORTER_OTLP_ENDPOINT"]) == (RECEIVER, RECEIVER)
     assert "127.0.0.1" in shop["NO_PROXY"]
+
+
+def test_events_of_spans_go_to_three_places_on_this_machine() -> None:
+    settings = Settings.from_environ(shop_environment({}, Backends(), RECEIVER, 8000), strict=True)
+
+    assert settings.export_spans
+    assert (settings.host, settings.rudderstack_data_plane_url) == (RECEIVER, RECEIVER)
+    assert settings.database_url == "sqlite:///./events.sqlite3"
+
+
+def test_events_link_to_the_trace_where_it_is() -> None:
+    here = shop_environment({}, Backends(), RECEIVER, 8000)
+    shell = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://jaeger:4318", "GENOPS_TRACE_URL_TEMPLATE": "http://j/{trace_id}"}
+    there = shop_environment(shell, Backends.from_environ(shell), RECEIVER, 8000)
+
+    assert here["GENOPS_TRACE_URL_TEMPLATE"] == f"{RECEIVER}/api/traces/{{trace_id}}"
+    assert there["GENOPS_TRACE_URL_TEMPLATE"] == "http://j/{trace_id}"
 
 
 def test_headers_for_an_otlp_endpoint_of_the_user_reach_the_shop() -> None:

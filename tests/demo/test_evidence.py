@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from genops_otel_posthog.demo.evidence import read_figures
+from genops_otel_posthog.demo.exported import ExportedEvent
 from genops_otel_posthog.demo.figures import Figures, FlagLine, MeterLine
 from genops_otel_posthog.receiver.server import LocalReceiver
 from genops_otel_posthog.settings import DEFAULT_PRICE_BOOK
@@ -250,3 +251,53 @@ def test_what_went_elsewhere_is_not_asked_for(receiver: LocalReceiver) -> None:
     assert figures.spans is None
     assert figures.problems == ()
     assert {(line.span_units, line.metric_units) for line in figures.meters} == {(None, None)}
+
+
+EXPORTED = ExportedEvent(
+    uuid="3f0c9d6e-8a55-8a4e-9d5c-0242ac120002",
+    name="$ai_generation",
+    trace_id=TRACE,
+    properties={"genops_team": "support", "genops_customer_id": "acme", "genops_cost_estimated": 0.00035},
+    model_cost_nano=124_000,
+)
+
+
+def figures_with(receiver: LocalReceiver, *exported: ExportedEvent, **usage_to_date: int) -> Figures:
+    return read_figures(
+        receiver, usage_to_date, DEFAULT_PRICE_BOOK, requests=1, telemetry=True, events=True, exported=exported
+    )
+
+
+def test_an_event_that_a_span_became_is_counted_beside_the_calls(receiver: LocalReceiver) -> None:
+    send_spans(receiver, call("capture a", 1, "events", 0.00005))
+    send_event(receiver, "$ai_generation", EXPORTED.uuid)
+
+    figures = figures_with(receiver, EXPORTED, llm_events=100_000)
+
+    assert figures.spans is not None
+    assert [(line.team, line.meters, line.calls, line.amount_nano, line.list_nano) for line in figures.spans.costs] == [
+        ("", ("events",), 1, 50_000, 50_000),
+        ("support", ("llm_events",), 1, 350_000, 350_000),
+    ]
+    assert (figures.spans.amount_nano, figures.spans.customers) == (400_000, (("acme", 350_000, 350_000),))
+    (line,) = [line for line in figures.meters if line.meter == "llm_events"]
+    assert (line.span_units, line.billed_units, line.billed_nano) == (1, 1, 350_000)
+
+
+def test_an_event_that_a_span_became_is_lost_when_it_did_not_arrive_and_known_when_it_did(
+    receiver: LocalReceiver,
+) -> None:
+    assert (figures_with(receiver, EXPORTED).lost_events, figures_with(receiver, EXPORTED).unseen_events) == (1, 0)
+    send_event(receiver, "$ai_generation", EXPORTED.uuid)
+    assert (figures_with(receiver, EXPORTED).lost_events, figures_with(receiver, EXPORTED).unseen_events) == (0, 0)
+
+
+def test_everybodys_budget_pays_for_calls_exported_events_and_models(receiver: LocalReceiver) -> None:
+    send_spans(receiver, call("capture a", 1, "events", 0.00005))
+    point = {"attributes": attributes({"genops.budget.id": "all", "genops.budget.period": "month"}), "asDouble": 1.0}
+    metric = {"name": "genops.budget.limit", "gauge": {"dataPoints": [{**point, "timeUnixNano": str(BEGIN)}]}}
+    post(receiver, "/v1/metrics", {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]})
+
+    (budget,) = figures_with(receiver, EXPORTED).budgets
+
+    assert budget.cost_nano == 50_000 + 350_000 + 124_000

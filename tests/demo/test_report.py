@@ -14,6 +14,7 @@ from rich.console import Console
 
 from genops_otel_posthog.demo.backends import Backends
 from genops_otel_posthog.demo.figures import BudgetLine, Call, CostLine, Figures, FlagLine, MeterLine, Spans
+from genops_otel_posthog.demo.one_trace import OneTrace
 from genops_otel_posthog.demo.report import as_document, print_report
 from genops_otel_posthog.demo.run import Demonstration
 from genops_otel_posthog.demo.traffic import Traffic
@@ -52,7 +53,24 @@ FIGURES = Figures(
     requests=2,
     telemetry=True,
 )
-DEMONSTRATION = Demonstration(Backends(), Traffic(2, Counter({200: 1, 201: 1}), 0.5), FIGURES, 6.25, "")
+ONE_TRACE = OneTrace(
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+    request="POST /questions",
+    spans=8,
+    failed_spans=2,
+    events=Counter({"tool_used": 2, "$exception": 1}),
+    posthog=3,
+    sdk_events=1,
+    rudderstack=3,
+    database=Counter({"event_logs": 3, "agent_trace_history": 1}),
+    models=("gpt-5-mini",),
+    model_cost_nano=124_000,
+    trace_url="http://127.0.0.1:8123/api/traces/0af7651916cd43dd8448eb211c80319c",
+    problems=(),
+)
+DEMONSTRATION = Demonstration(
+    Backends(), Traffic(2, Counter({200: 1, 201: 1}), 0.5), FIGURES, ONE_TRACE, seconds=6.25, log=""
+)
 
 
 def printed(demonstration: Demonstration = DEMONSTRATION, width: int = 80) -> list[str]:
@@ -183,7 +201,7 @@ def test_commands_to_copy_are_short_where_the_command_is_on_the_path(
 def test_the_key_of_the_user_is_printed_nowhere() -> None:
     elsewhere = replace(DEMONSTRATION, backends=Backends("phc_mine", personal_key="phx_mine"), figures=None)
 
-    assert "phc_mine" not in "\n".join([*printed(elsewhere), json.dumps(as_document(elsewhere))])
+    assert "phc_mine" not in "\n".join([*printed(elsewhere), json.dumps(as_document(elsewhere), default=str)])
 
 
 def test_the_document_has_exact_amounts_in_dollars() -> None:
@@ -256,3 +274,50 @@ def test_the_document_says_who_refused_what() -> None:
 
     assert document["budgets"]["growth-daily"]["refused_calls"] == 7
     assert document["refused"]["calls"][0]["refused_by"] == "growth-daily"
+
+
+def row(system: str, lines: list[str]) -> str:
+    """The line of a system in the table of one trace."""
+    start = next(number for number, line in enumerate(lines) if line.startswith("One trace everywhere"))
+    return " ".join(next(line for line in lines[start:] if line.startswith(f"{system}  ")).split())
+
+
+def test_each_system_has_a_line_with_what_it_has_of_the_one_trace() -> None:
+    lines = printed()
+
+    assert f"trace {ONE_TRACE.trace_id}" in line_with("One trace everywhere", lines)
+    assert row("traces", lines) == "traces POST /questions: 8 spans, 2 of them failed trace id"
+    assert row("PostHog", lines).startswith("PostHog 3 events: tool_used ×2, $exception, and 1 event of")
+    assert row("RudderStack", lines) == "RudderStack the same 3 events context.traceId"
+    assert row("database", lines).startswith("database event_logs 3, agent_trace_history 1,")
+    assert any(line.endswith(ONE_TRACE.trace_url) for line in lines)
+    assert line_with("gpt-5-mini 0.000124", lines)
+    assert line_with("One trace id is found in traces, PostHog, RudderStack and the database", lines)
+
+
+def test_systems_that_are_elsewhere_have_no_line() -> None:
+    elsewhere = replace(ONE_TRACE, spans=None, posthog=None)
+    lines = printed(replace(DEMONSTRATION, figures=None, one_trace=elsewhere))
+
+    assert not [line for line in lines if line.startswith(("traces ", "PostHog "))]
+    assert line_with("One trace id is found in RudderStack and the database", lines)
+
+
+def test_what_is_missing_of_the_one_trace_is_a_problem() -> None:
+    demonstration = replace(DEMONSTRATION, one_trace=replace(ONE_TRACE, problems=("RudderStack has 0 of tool_used",)))
+
+    assert line_with("✗ RudderStack has 0 of tool_used", printed(demonstration))
+    assert (as_document(demonstration)["ok"], as_document(demonstration)["one_trace"]["ok"]) == (False, False)
+
+
+def test_a_model_whose_price_is_not_known_costs_no_zero() -> None:
+    lines = printed(replace(DEMONSTRATION, one_trace=replace(ONE_TRACE, model_cost_nano=0)))
+
+    assert line_with("cost of the model", lines).endswith("not known")
+
+
+def test_the_document_has_the_one_trace_by_system() -> None:
+    one = as_document(DEMONSTRATION)["one_trace"]
+
+    assert (one["traces"]["spans"], one["posthog"], one["rudderstack"], one["database"]["event_logs"]) == (8, 3, 3, 3)
+    assert (one["model_cost_usd"], one["events"]) == (Decimal("0.000124"), {"tool_used": 2, "$exception": 1})

@@ -59,8 +59,33 @@ def test_there_are_exactly_as_many_requests_as_asked_for(requests: int) -> None:
 def test_the_smallest_traffic_has_every_kind_of_request() -> None:
     steps = [one for journey in plan_journeys(1, MIN_REQUESTS) for one in journey]
 
-    assert {one.path.split("/")[1] for one in steps} == {"", "products", "pricing", "signup", "orders"}
+    assert {one.path.split("/")[1] for one in steps} == {
+        "",
+        "products",
+        "pricing",
+        "signup",
+        "orders",
+        "questions",
+    }
     assert {one.status for one in steps} == {200, 201, 402}
+
+
+def test_the_first_journey_is_one_question_to_the_assistant() -> None:
+    first, *others = plan_journeys(1, MIN_REQUESTS)
+
+    assert [step.path for step in first] == ["/questions"]
+    assert "/questions" not in [step.path for journey in others for step in journey]
+
+
+def test_the_first_journey_is_over_before_the_others_begin(server: ThreadingHTTPServer) -> None:
+    answered: list[int] = []
+
+    def note() -> None:
+        answered.append(len(_Handler.seen))
+
+    send_journeys([(step(200), step(200)), *[(step(200),)] * 8], server.server_port, on_answer=note)
+
+    assert answered[:2] == [1, 2]
 
 
 def test_fewer_requests_than_that_are_refused() -> None:

@@ -79,13 +79,14 @@ def test_every_meter_passes_from_free_to_paid(shown: dict[str, Any]) -> None:
         assert 0 < sum(line["free_calls"] for line in lines) < sum(line["calls"] for line in lines)
 
 
-def test_three_teams_and_the_platform_own_all_of_the_cost(shown: dict[str, Any]) -> None:
+def test_four_teams_and_the_platform_own_all_of_the_cost(shown: dict[str, Any]) -> None:
     owners = {(line["team"], line["project"]) for line in shown["costs"]}
 
     assert owners == {
         ("storefront", "web-shop"),
         ("growth", "onboarding"),
         ("checkout", "payments"),
+        ("support", "assistant"),
         ("platform", "shop"),
     }
     assert sum(Decimal(line["cost_usd"]) for line in shown["costs"]) == Decimal(shown["estimate_usd"])
@@ -118,13 +119,27 @@ def test_one_team_runs_out_of_its_budget_while_the_others_go_on(shown: dict[str,
 
     assert Decimal("0.95") < Decimal(spent["spent_usd"]) / Decimal(spent["limit_usd"]) <= 1
     assert spent["refused_calls"] > 0 == everybody["refused_calls"]
-    assert Decimal(everybody["spent_usd"]) == Decimal(shown["estimate_usd"])
+    model = Decimal(shown["one_trace"]["model_cost_usd"] or 0)
+    assert Decimal(everybody["spent_usd"]) == Decimal(shown["estimate_usd"]) + model
     assert "storefront-daily" in {call["refused_by"] for call in shown["refused"]["calls"]}
 
 
 def test_all_events_arrive(shown: dict[str, Any]) -> None:
     assert shown["events"]["accepted"] > 500
     assert (shown["events"]["lost"], shown["events"]["without_span"]) == (0, 0)
+
+
+def test_one_trace_id_is_found_in_traces_posthog_rudderstack_and_the_database(shown: dict[str, Any]) -> None:
+    one = shown["one_trace"]
+
+    assert (one["ok"], len(one["trace_id"])) == (True, 32)
+    assert one["traces"]["request"] == "POST /questions"
+    assert one["events"].keys() >= {"$ai_generation", "agent_execution", "tool_used", "rag_query_triggered"}
+    assert one["events"]["$exception"] == 1
+    assert one["posthog"] == one["rudderstack"] == one["database"]["event_logs"] == sum(one["events"].values())
+    assert one["database"].keys() == {"event_logs", "agent_trace_history", "model_cost_logs"}
+    # The call of PostHog's own SDK in the request stands in the same trace.
+    assert one["sdk_events"] == 1
 
 
 def test_settings_of_the_user_s_shell_change_nothing() -> None:
@@ -140,7 +155,8 @@ def test_for_people_it_is_one_screen_or_two() -> None:
 
     assert finished.returncode == 0, finished.stderr
     assert "The estimate is the bill" in finished.stdout
-    assert len(finished.stdout.splitlines()) <= 80
+    assert "One trace id is found in traces, PostHog, RudderStack and the database" in finished.stdout
+    assert len(finished.stdout.splitlines()) <= 90
 
 
 def test_events_and_telemetry_go_where_the_user_s_environment_says(elsewhere: LocalReceiver) -> None:
@@ -159,6 +175,13 @@ def test_events_and_telemetry_go_where_the_user_s_environment_says(elsewhere: Lo
 
     assert (document["ok"], document["events_to"], document["telemetry_to"]) == (True, elsewhere.url, elsewhere.url)
     assert "estimate_usd" not in document
+    # RudderStack and the database are here, whoever else has the events.
+    assert document["one_trace"]["rudderstack"] == document["one_trace"]["database"]["event_logs"] > 0
+    trace_id = document["one_trace"]["trace_id"]
+    assert len(elsewhere.spans(trace_id=trace_id)) > 0
+    # Spans of no other request became events.
+    exported = [event for event in elsewhere.events() if event.properties.get("$lib") == "genops-otel-posthog"]
+    assert {event.properties["$trace_id"] for event in exported} == {trace_id}
     assert {event.token for event in elsewhere.events()} == {"phc_mine"}
     assert sum(span.kind == "server" for span in elsewhere.spans()) == 50
     # There is no personal key, so that every flag read is a request.

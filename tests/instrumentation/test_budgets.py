@@ -96,7 +96,7 @@ def test_advisory_sends_everything_and_tells_each_threshold_once(instrument, cli
     observed = instrument(**LIST, budgets=[budget(20)])
     for _ in range(31):
         capture(client, 1)
-        PostHogInstrumentor()._budgeting.governor.flush()
+        PostHogInstrumentor().budgeting.governor.flush()
 
     assert len(arrived(receiver, client)) == 31
     assert observed.spans[-1].attributes["genops.policy.result"] == "warning"
@@ -254,7 +254,7 @@ def test_refused_definitions_leave_those_that_are_there(instrument, new_client, 
 
 def test_a_filling_budget_samples_what_matters_least_and_says_at_which_rate(instrument, client, receiver):
     observed = instrument(**LIST, governance_policy="enforced", budgets=[budget(1_000)], budget_sampling=True)
-    governor = PostHogInstrumentor()._budgeting.governor
+    governor = PostHogInstrumentor().budgeting.governor
     capture(client, 850, "user_signed_up")
     governor.flush()
 
@@ -292,7 +292,7 @@ def test_how_a_budget_stands_and_what_was_decided_are_metrics(instrument, client
     observed = instrument(**LIST, governance_policy="enforced", budgets=[budget(5, scope={"team": "growth"})])
     with governance(team="growth"):
         capture(client, 8)
-    PostHogInstrumentor()._budgeting.governor.flush()
+    PostHogInstrumentor().budgeting.governor.flush()
 
     about = {"genops.budget.id": "daily", "genops.budget.period": "day", "genops.team": "growth"}
     assert [(attributes, point.value) for attributes, point in observed.points("genops.budget.consumed")] == [

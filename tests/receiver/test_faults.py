@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import socket
 import threading
@@ -47,6 +48,23 @@ def test_a_rule_strikes_the_paths_it_names(path: str, struck: list[str]) -> None
 
 def test_a_rule_may_be_for_one_method() -> None:
     assert strikes(FaultRule(method="GET", status=503), ("GET", "/flags"), ("POST", "/flags")) == [True, False]
+
+
+@pytest.mark.parametrize("squeeze", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_rule_may_be_for_requests_with_a_text(squeeze: Any) -> None:
+    faults = Faults()
+    faults.add(FaultRule(status=500, contains='"event":"poison"'))
+    struck = [
+        faults.strike("POST", "/batch", NOW, squeeze(body)).rule is not None
+        for body in (b'[{"event":"a"},{"event":"poison"}]', b'[{"event":"a"}]', b"")
+    ]
+    assert struck == [True, False, False]
+
+
+def test_a_rule_for_a_text_passes_what_cannot_be_decompressed() -> None:
+    faults = Faults()
+    faults.add(FaultRule(status=500, contains="poison"))
+    assert faults.strike("POST", "/batch", NOW, b"\x1f\x8b broken").rule is None
 
 
 def test_a_rule_strikes_so_many_times_after_so_many_passes() -> None:

@@ -9,13 +9,12 @@ from typing import Any
 from opentelemetry import trace
 
 from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
-from genops_otel_posthog.adapter.validation import ValidationLevel, validate_sdk
-from genops_otel_posthog.attribution import Attribution
-from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.adapter.clients import ModuleClient, require_supported_sdk
+from genops_otel_posthog.adapter.governed_client import GovernedClient
+from genops_otel_posthog.adapter.options import checked_key_and_host
+from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.instrumentation import PostHogInstrumentor
 from genops_otel_posthog.settings import Settings
-from genops_otel_posthog.settings.values import host as ingestion_host
-from genops_otel_posthog.settings.values import project_key
 
 _logger = logging.getLogger(__name__)
 
@@ -96,9 +95,9 @@ def _instrument(
     team_of_nobody: str, api_key: str | None, host: str | None, options: dict[str, Any]
 ) -> GenOpsPostHogAdapter:
     global _current
-    _require_supported_sdk()
+    require_supported_sdk()
     settings = Settings.from_environ(strict=True)
-    api_key, host = _checked(api_key, host)
+    api_key, host = checked_key_and_host(api_key, host)
     # A default must not win over what the resource says, which is weaker than an option.
     resource = getattr(options.get("tracer_provider") or trace.get_tracer_provider(), "resource", None)
     named = Attribution.from_settings(settings).over(Attribution.from_resource(getattr(resource, "attributes", {})))
@@ -107,30 +106,18 @@ def _instrument(
     uninstrument_posthog()
     instrumentor = PostHogInstrumentor()
     instrumentor.instrument(**options)
-    _current = GenOpsPostHogAdapter(_configure_module_client(settings, api_key, host), instrumentor.telemetry)
+    _configure_module_client(settings, api_key, host)
+    _current = GenOpsPostHogAdapter.over(
+        GovernedClient(
+            instrumentor.settings,
+            NOBODY,
+            instrumentor.telemetry,
+            instrumentor.metering,
+            instrumentor.budgeting,
+            ModuleClient(),
+        )
+    )
     return _current
-
-
-def _require_supported_sdk() -> None:
-    (finding,) = validate_sdk()
-    if finding.level is ValidationLevel.ERROR:
-        raise GenOpsConfigurationError(f"{finding.issue} {finding.recommendation} {finding.fix_command}")
-
-
-def _checked(api_key: str | None, host: str | None) -> tuple[str | None, str | None]:
-    """The arguments in the form in which they can be used; blank means "not given", as in the environment."""
-    api_key, host = (api_key or "").strip() or None, (host or "").strip() or None
-    try:
-        if api_key is not None:
-            project_key(api_key)
-    except ValueError as error:
-        raise GenOpsConfigurationError(f"posthog_api_key cannot be used: {error}") from None
-    try:
-        return api_key, None if host is None else ingestion_host(host)
-    except ValueError as error:
-        raise GenOpsConfigurationError(
-            f"posthog_host cannot be used: {error}; for example https://us.i.posthog.com"
-        ) from None
 
 
 def uninstrument_posthog() -> None:
@@ -147,15 +134,15 @@ def get_current_adapter() -> GenOpsPostHogAdapter | None:
     return _current
 
 
-def _configure_module_client(settings: Settings, api_key: str | None, host: str | None) -> str:
-    """Gives the module functions key and host where the application has not, and returns the host they send to."""
+def _configure_module_client(settings: Settings, api_key: str | None, host: str | None) -> None:
+    """Gives the module functions key and host where the application has not."""
     import posthog
 
     if settings.enabled is False:
         posthog.disabled = True
     if posthog.default_client is not None:
         _remark_on_late_arguments(posthog.default_client, api_key, host)
-        return str(posthog.default_client.host)
+        return
     if api_key is not None or not (posthog.api_key or posthog.project_api_key):
         posthog.api_key = api_key or settings.api_key
     if host is not None or posthog.host is None:
@@ -165,7 +152,6 @@ def _configure_module_client(settings: Settings, api_key: str | None, host: str 
             "No PostHog project key: posthog.capture() and the other module functions send nothing. "
             "Set POSTHOG_API_KEY=phc_…, or pass posthog_api_key."
         )
-    return str(posthog.host)
 
 
 def _remark_on_late_arguments(client: Any, api_key: str | None, host: str | None) -> None:

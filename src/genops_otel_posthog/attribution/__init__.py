@@ -11,8 +11,8 @@ processor.
 
 from __future__ import annotations
 
-from genops_otel_posthog.attribution.block import attribution_in, governance
+from genops_otel_posthog.attribution.block import attribution_in, context_owned_by, governance
 from genops_otel_posthog.attribution.owner import FIELDS, NOBODY, Attribution
 from genops_otel_posthog.attribution.resolver import AttributionResolver
 
-__all__ = ["FIELDS", "NOBODY", "Attribution", "AttributionResolver", "attribution_in", "governance"]
+__all__ = ["FIELDS", "NOBODY", "Attribution", "AttributionResolver", "attribution_in", "context_owned_by", "governance"]

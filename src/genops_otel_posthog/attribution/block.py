@@ -34,6 +34,28 @@ def attribution_in(context: Context | None = None) -> Attribution:
     return found  # type: ignore[return-value]  # nobody else can write under this key, and `cast` costs a call
 
 
+def context_owned_by(
+    owner: Attribution, outer: Context, fields: Collection[str] | None = None, *, merged: Attribution | None = None
+) -> Context:
+    """The context of a block of an owner inside another context.
+
+    Args:
+        owner: Whose calls those of the block are.
+        outer: The context around it.
+        fields: What is also written to W3C baggage; ``None`` follows ``GENOPS_BAGGAGE_OUT``.
+        merged: The owner over that of the surroundings, where it is known already.
+    """
+    if merged is None:
+        merged = owner.over(attribution_in(outer))
+    context = set_value(_CONTEXT_KEY, merged, outer)
+    if fields is None:
+        fields = _baggage_out()
+    if fields:
+        for name, value in owner.select(fields).items():
+            context = w3c_baggage.set_baggage(name, value, context)
+    return context
+
+
 class governance(AbstractContextManager["governance"], AbstractAsyncContextManager["governance"]):
     """Names the owner of every PostHog call inside a block or a function.
 
@@ -100,12 +122,7 @@ class governance(AbstractContextManager["governance"], AbstractAsyncContextManag
         if base is not surrounding:
             merged = self._attribution.over(surrounding)
             self._merged = (surrounding, merged)
-        context = set_value(_CONTEXT_KEY, merged, outer)
-        fields = _baggage_out() if self._baggage is None else self._baggage
-        if fields:
-            for name, value in self._attribution.select(fields).items():
-                context = w3c_baggage.set_baggage(name, value, context)
-        return context
+        return context_owned_by(self._attribution, outer, self._baggage, merged=merged)
 
     def __enter__(self) -> Self:
         outer = get_current()

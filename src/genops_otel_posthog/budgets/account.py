@@ -130,12 +130,18 @@ class Account:
         return self.budget.windows_around(now_ms)[0]
 
     @property
+    def spent(self) -> int:
+        """What is spent in this period, by everybody, as far as is known, in the budget's unit."""
+        if self.standing is None:
+            return self._settled
+        return self.standing.committed + self.standing.overdraft + self._settled
+
+    @property
     def utilization(self) -> float:
         """Part of the limit that is spent, as far as is known; 1.0 is all of it. A limit of 0 is always spent."""
         if self.standing is None:
             return 0.0
-        spent = self.standing.committed + self.standing.overdraft + self._settled
-        return spent / self.standing.limit if self.standing.limit > 0 else 1.0
+        return self.spent / self.standing.limit if self.standing.limit > 0 else 1.0
 
     # --- setting aside ---------------------------------------------------------------------------------------------
 

@@ -204,6 +204,21 @@ class Governor:
         """How full the fullest of an owner's budgets is, as last heard: 1.0 is its limit."""
         return self._holdings.plan(owner).utilization
 
+    def account(self, budget_id: str, wait: float = 0.0) -> Account | None:
+        """How a budget stands.
+
+        Args:
+            budget_id: The budget.
+            wait: Most seconds to wait for the ledger to be told what this process has counted, and to answer. Where it
+                does not, the account is as last heard.
+
+        Returns:
+            ``None`` while nobody has spent from it, nor asked about it, in this process.
+        """
+        if wait > 0:
+            self.synchroniser.answered_within(self._monotonic() + wait)
+        return self._holdings.accounts.get(budget_id)
+
     # --- the slow way: a lease is used up, or there is none yet ----------------------------------------------------
 
     def _admit_slowly(self, owner: Attribution, charges: tuple[Charge, ...], critical: bool) -> Reservation | Refusal:

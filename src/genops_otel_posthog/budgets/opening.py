@@ -56,6 +56,7 @@ def open_budgeting(
     usage: InProcessUsage,
     *,
     more: Iterable[Budget] = (),
+    at_least: bool = False,
     used_before: Mapping[str, int] | None = None,
     quietly: Callable[[], AbstractContextManager[object]] = nullcontext,
     on_exchange: OnExchange = lambda seconds, error: None,
@@ -68,6 +69,7 @@ def open_budgeting(
         book: The price book.
         usage: The process's month-to-date usage.
         more: Budgets besides those that settings describe.
+        at_least: Whether there will be budgets even if there is none yet.
         used_before: Units per meter that the organisation is known to have used this month.
         quietly: Makes a context in which alerts are sent, so that whoever traces requests can leave these out.
         on_exchange: Told about each exchange with the ledger.
@@ -86,7 +88,7 @@ def open_budgeting(
     budgets = BudgetSet.from_settings(settings, file, strict=strict)
     for budget in more:
         budgets.add(budget)
-    has_budgets = any(True for _ in budgets)
+    has_budgets = at_least or any(True for _ in budgets)
     if not has_budgets and settings.ledger_url is None and settings.governance_policy != "strict":
         return None
     if not has_budgets and settings.ledger_url is None:

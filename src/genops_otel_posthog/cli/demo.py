@@ -31,11 +31,11 @@ def demo(ctx: click.Context, requests: int, seed: int, local: bool, as_json: boo
     """Show what PostHog calls cost, and whose they are.
 
     Runs an example web shop, unmodified, under opentelemetry-instrument, visits it over HTTP and shows what arrived: a
-    trace, the cost by team, and whether the estimate agrees with what PostHog would bill. Everything stays on this
-    machine, unless POSTHOG_API_KEY (with POSTHOG_HOST) names a PostHog project for the events, or
-    OTEL_EXPORTER_OTLP_ENDPOINT a backend for traces and metrics.
+    trace, the cost by team, whether the estimate agrees with what PostHog would bill, and one trace id in every system.
+    Everything stays on this machine, unless POSTHOG_API_KEY (with POSTHOG_HOST) names a PostHog project for the events,
+    or OTEL_EXPORTER_OTLP_ENDPOINT a backend for traces and metrics.
 
-    Exit code 1 when the estimate is not the bill, or something did not arrive.
+    Exit code 1 when the estimate is not the bill, something did not arrive, or a system lacks a part of the one trace.
     """
     from rich.console import Console
 

@@ -14,17 +14,20 @@ from genops_otel_posthog.settings import DEFAULT_HOST
 #: The organisation's usage when the shop opens: a little before the end of every free tier, so that some calls are free
 #: and some are not.
 USAGE_TO_DATE = (
-    "events=999_800,identified_events=999_900,feature_flag_requests=999_900,llm_events=99_995,exceptions=99_997"
+    "events=999_800,identified_events=999_900,feature_flag_requests=999_900,llm_events=99_989,exceptions=99_997"
 )
 BUDGETS = Path(__file__).with_name("budgets.toml")
 PERSONAL_KEY = "POSTHOG_PERSONAL_API_KEY"
+TRACE_URL_TEMPLATE = "GENOPS_TRACE_URL_TEMPLATE"
 SERVICE = "shop"
+DATABASE = "events.sqlite3"
+"""The database that gets the shop's events too, in its own directory, which is removed at the end."""
 
 _OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 _GRPC_PORT = 4317
 _HTTP = "http/protobuf"
-_OURS = ("GENOPS_", "OTEL_", "POSTHOG_")
+_OURS = ("GENOPS_", "OTEL_", "POSTHOG_", "RUDDERSTACK_")
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,12 @@ def shop_environment(
 
     Settings of the surrounding shell do not leak in, so that the demonstration is the same everywhere; only with an
     OTLP endpoint of the user's own do the other ``OTEL_*`` variables stay, because they may hold its headers and
-    certificates.
+    certificates, and the address of its traces.
 
     Args:
         environ: The surrounding environment.
         backends: Where things go.
-        receiver_url: The local receiver, for what goes there.
+        receiver_url: The local receiver, for RudderStack's messages and what else goes there.
         port: Where the shop is to listen.
         metrics: Whether metrics are to be sent.
     """
@@ -123,6 +126,12 @@ def shop_environment(
         "GENOPS_USAGE_TO_DATE": USAGE_TO_DATE,
         "GENOPS_BUDGETS_FILE": str(BUDGETS),
         "GENOPS_LEDGER_URL": "sqlite:///./ledger.sqlite3",  # in the shop's own directory, which is removed at the end
+        # Spans of the assistant become events, of PostHog and of these two, which are always on this machine.
+        "GENOPS_EXPORT_SPANS": "true",
+        "GENOPS_OUTBOX_PATH": "./outbox",
+        "GENOPS_DATABASE_URL": f"sqlite:///./{DATABASE}",
+        "RUDDERSTACK_WRITE_KEY": "demo",
+        "RUDDERSTACK_DATA_PLANE_URL": receiver_url,
     }
     shop |= _telemetry(environ, backends, receiver_url)
     if not metrics:
@@ -147,5 +156,6 @@ def _telemetry(environ: Mapping[str, str], backends: Backends, receiver_url: str
         "OTEL_PYTHON_FLASK_EXCLUDED_URLS": "health",
     }
     if backends.otlp_endpoint is None:
-        return usual | {_OTLP_ENDPOINT: receiver_url}
-    return usual | {name: value for name, value in environ.items() if name.startswith("OTEL_")}
+        return usual | {_OTLP_ENDPOINT: receiver_url, TRACE_URL_TEMPLATE: f"{receiver_url}/api/traces/{{trace_id}}"}
+    kept = {name: value for name, value in environ.items() if name.startswith("OTEL_") or name == TRACE_URL_TEMPLATE}
+    return usual | kept

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from genops_otel_posthog import semconv
+from genops_otel_posthog.demo.exported import ExportedEvent, nano_of
 from genops_otel_posthog.demo.figures import BudgetLine, Call, CostLine, Figures, FlagLine, MeterLine, Spans
-from genops_otel_posthog.money import NANO_PER_USD
 from genops_otel_posthog.pricing.billing import UNBILLED_EVENTS
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.meters import EVENTS, IDENTIFIED_EVENTS, METERS
@@ -23,6 +24,7 @@ def read_figures(
     requests: int,
     telemetry: bool,
     events: bool,
+    exported: Sequence[ExportedEvent] = (),
 ) -> Figures:
     """Asks the receiver for everything and computes the figures.
 
@@ -33,23 +35,25 @@ def read_figures(
         requests: How many requests were sent to the shop.
         telemetry: Whether traces and metrics went to the receiver.
         events: Whether events and flag requests went to the receiver.
+        exported: The events that spans became, which cost what they say themselves.
     """
+    book = PriceBook.load(price_book)
     spans = receiver.spans() if telemetry else []
     governed = [span for span in spans if span.attributes.get(semconv.GENOPS_PROVIDER) == "posthog"]
     arrived = receiver.events() if events else None
     bill = receiver.bill() if events else None
-    lost, unseen = _compare_events(governed, arrived) if telemetry and arrived is not None else (0, 0)
+    lost, unseen = _compare_events(governed, exported, arrived) if telemetry and arrived is not None else (0, 0)
     return Figures(
-        spans=_spans(receiver, spans, governed) if governed else None,
+        spans=_spans(receiver, spans, governed, exported, book) if governed else None,
         flags=_flags(governed, bill),
-        budgets=_budgets(receiver, governed) if telemetry else (),
+        budgets=_budgets(receiver, governed, exported) if telemetry else (),
         meters=_meters(
-            units_of_spans(governed) if telemetry else None,
+            units_of_spans(governed) + units_of_events(exported) if telemetry else None,
             _by_meter(receiver.metrics(semconv.METRIC_GENOPS_USAGE)) if telemetry else None,
             _by_meter(receiver.metrics(semconv.METRIC_GENOPS_COST_USAGE)) if telemetry else None,
             None if bill is None else bill.meters,
             usage_to_date,
-            PriceBook.load(price_book),
+            book,
         ),
         events=None if arrived is None else len(arrived),
         lost_events=lost,
@@ -78,16 +82,31 @@ def units_of_spans(governed: Iterable[ReceivedSpan]) -> Counter[str]:
     return units
 
 
-def _nano(usd: float) -> int:
-    """The exact amount behind a double of telemetry: amounts are whole nano-USD."""
-    return round(usd * NANO_PER_USD)
+def units_of_events(exported: Iterable[ExportedEvent]) -> Counter[str]:
+    """Units by meter of the events that spans became."""
+    units: Counter[str] = Counter()
+    for event in exported:
+        for charge in event.charges:
+            units[charge.meter] += charge.units
+    return units
 
 
 def _amount(span: ReceivedSpan) -> int:
-    return _nano(span.attributes[semconv.GENOPS_COST_AMOUNT])
+    return nano_of(span.attributes[semconv.GENOPS_COST_AMOUNT])
 
 
-def _spans(receiver: ReceiverClient, spans: Sequence[ReceivedSpan], governed: Sequence[ReceivedSpan]) -> Spans:
+def _amount_of(governed: Iterable[ReceivedSpan], exported: Iterable[ExportedEvent]) -> int:
+    return sum(map(_amount, governed)) + sum(event.amount_nano for event in exported)
+
+
+def _spans(
+    receiver: ReceiverClient,
+    spans: Sequence[ReceivedSpan],
+    governed: Sequence[ReceivedSpan],
+    exported: Sequence[ExportedEvent],
+    book: PriceBook,
+) -> Spans:
+    charged = [*map(_charged_span, governed), *(_charged_event(event, book) for event in exported)]
     trace_id = _most_telling_trace(governed)
     refused_in = next((span.trace_id for span in governed if _refused_by(span)), None)
     return Spans(
@@ -96,9 +115,9 @@ def _spans(receiver: ReceiverClient, spans: Sequence[ReceivedSpan], governed: Se
         refused=None if refused_in is None else _call(receiver.trace(refused_in).roots[0]),
         requests=sum(span.kind == "server" for span in spans),
         calls=len(governed),
-        costs=_cost_lines(governed),
-        customers=_customers(governed),
-        amount_nano=sum(map(_amount, governed)),
+        costs=_cost_lines(charged),
+        customers=_customers(charged),
+        amount_nano=_amount_of(governed, exported),
         price_book=governed[0].attributes[semconv.GENOPS_COST_PRICE_BOOK],
     )
 
@@ -137,8 +156,11 @@ def _refused_by(span: ReceivedSpan) -> str:
     return str(span.attributes.get(semconv.GENOPS_BUDGET_ID, ""))
 
 
-def _budgets(receiver: ReceiverClient, governed: Sequence[ReceivedSpan]) -> tuple[BudgetLine, ...]:
-    """The budgets by the metrics, each beside what the spans of its calls say."""
+def _budgets(
+    receiver: ReceiverClient, governed: Sequence[ReceivedSpan], exported: Sequence[ExportedEvent]
+) -> tuple[BudgetLine, ...]:
+    """The budgets by the metrics, each beside what the spans of its calls say, and the events that spans became."""
+    cost = _amount_of(governed, exported) + sum(event.model_cost_nano for event in exported)
     limits = {
         series.attributes[semconv.GENOPS_BUDGET_ID]: series
         for series in receiver.metrics(semconv.METRIC_GENOPS_BUDGET_LIMIT)
@@ -157,9 +179,9 @@ def _budgets(receiver: ReceiverClient, governed: Sequence[ReceivedSpan]) -> tupl
             budget=budget,
             period=series.attributes[semconv.GENOPS_BUDGET_PERIOD],
             team=series.attributes.get(semconv.GENOPS_TEAM, ""),
-            limit_nano=_nano(series.value or 0.0),
-            spent_nano=_nano(spent.get(budget, 0.0)),
-            cost_nano=None if semconv.GENOPS_TEAM in series.attributes else sum(map(_amount, governed)),
+            limit_nano=nano_of(series.value or 0.0),
+            spent_nano=nano_of(spent.get(budget, 0.0)),
+            cost_nano=None if semconv.GENOPS_TEAM in series.attributes else cost,
             refused=refused[budget],
             refused_spans=refused_spans[budget],
         )
@@ -167,33 +189,47 @@ def _budgets(receiver: ReceiverClient, governed: Sequence[ReceivedSpan]) -> tupl
     )
 
 
-def _cost_lines(governed: Iterable[ReceivedSpan]) -> tuple[CostLine, ...]:
-    lines: dict[tuple[str, str, tuple[str, ...]], CostLine] = {}
-    for span in governed:
-        meters = meters_of(span)
-        if not meters:
-            continue
-        attributes, amount = span.attributes, _amount(span)
-        key = (attributes.get(semconv.GENOPS_TEAM, ""), attributes.get(semconv.GENOPS_PROJECT, ""), meters)
-        line = lines.get(key, CostLine(*key, 0, 0, 0, 0, 0))
-        lines[key] = line._replace(
-            calls=line.calls + 1,
-            units=line.units + attributes[semconv.GENOPS_COST_UNITS],
-            free=line.free + (amount == 0),
-            amount_nano=line.amount_nano + amount,
-            list_nano=line.list_nano + _nano(attributes[semconv.GENOPS_COST_LIST_AMOUNT]),
-        )
+class _Charged(NamedTuple):
+    """What was billed for a call, or for an event that a span became."""
+
+    customer: str | None
+    line: CostLine
+
+
+def _charged_span(span: ReceivedSpan) -> _Charged:
+    attributes, amount = span.attributes, _amount(span)
+    owner = attributes.get(semconv.GENOPS_TEAM, ""), attributes.get(semconv.GENOPS_PROJECT, "")
+    at_list = nano_of(attributes[semconv.GENOPS_COST_LIST_AMOUNT])
+    units = attributes[semconv.GENOPS_COST_UNITS]
+    line = CostLine(*owner, meters_of(span), 1, units, int(amount == 0), amount, at_list)
+    return _Charged(attributes.get(semconv.GENOPS_CUSTOMER_ID), line)
+
+
+def _charged_event(event: ExportedEvent, book: PriceBook) -> _Charged:
+    told, amount, charges = event.properties, event.amount_nano, event.charges
+    owner = told.get(semconv.PROPERTY_GENOPS_TEAM, ""), told.get(semconv.PROPERTY_GENOPS_PROJECT, "")
+    at_list = sum(book.list_price_nano(charge.meter) * charge.units for charge in charges)
+    meters = tuple(charge.meter for charge in charges)
+    line = CostLine(*owner, meters, 1, charges[0].units if charges else 0, int(amount == 0), amount, at_list)
+    return _Charged(told.get(semconv.PROPERTY_GENOPS_CUSTOMER_ID), line)
+
+
+def _cost_lines(charged: Iterable[_Charged]) -> tuple[CostLine, ...]:
+    lines: dict[tuple[object, ...], CostLine] = {}
+    for _, one in charged:
+        if one.meters:
+            before = lines.get(one[:3])
+            lines[one[:3]] = one if before is None else before.plus(one)
     return tuple(sorted(lines.values()))
 
 
-def _customers(governed: Iterable[ReceivedSpan]) -> tuple[tuple[str, int, int], ...]:
+def _customers(charged: Iterable[_Charged]) -> tuple[tuple[str, int, int], ...]:
     amounts: Counter[str] = Counter()
     at_list: Counter[str] = Counter()
-    for span in governed:
-        customer = span.attributes.get(semconv.GENOPS_CUSTOMER_ID)
+    for customer, line in charged:
         if customer is not None:
-            amounts[customer] += _amount(span)
-            at_list[customer] += _nano(span.attributes[semconv.GENOPS_COST_LIST_AMOUNT])
+            amounts[customer] += line.amount_nano
+            at_list[customer] += line.list_nano
     lines = ((customer, amounts[customer], nano) for customer, nano in at_list.items())
     return tuple(sorted(lines, key=lambda line: line[1:], reverse=True))
 
@@ -237,16 +273,19 @@ def _meters(
                 span_units=None if span_units is None else span_units.get(meter, 0),
                 metric_units=None if metric_units is None else int(metric_units.get(meter, 0)),
                 billed_units=billed,
-                metric_nano=None if metric_usd is None else _nano(metric_usd.get(meter, 0)),
+                metric_nano=None if metric_usd is None else nano_of(metric_usd.get(meter, 0)),
                 billed_nano=None if billed is None else book.marginal_nano(meter, usage_to_date.get(meter, 0), billed),
             )
         )
     return tuple(lines)
 
 
-def _compare_events(governed: Iterable[ReceivedSpan], arrived: Iterable[ReceivedEvent]) -> tuple[int, int]:
-    """Events that were sent and did not arrive, and billable events that arrived and that no span tells of."""
-    sent = {uuid for span in governed if (uuid := span.attributes.get(semconv.POSTHOG_EVENT_UUID)) is not None}
+def _compare_events(
+    governed: Iterable[ReceivedSpan], exported: Iterable[ExportedEvent], arrived: Iterable[ReceivedEvent]
+) -> tuple[int, int]:
+    """Events that were sent and did not arrive, and billable events that arrived and that nobody tells of."""
+    sent = {event.uuid for event in exported}
+    sent |= {uuid for span in governed if (uuid := span.attributes.get(semconv.POSTHOG_EVENT_UUID)) is not None}
     received = {event.uuid: event.event for event in arrived}
     # The SDK tells PostHog of flag reads by free events of its own, which belong to the span of the read.
     unseen = {uuid for uuid, name in received.items() if name not in UNBILLED_EVENTS} - sent

@@ -1,6 +1,7 @@
 """What the demonstration shows: the figures, and whether those who report them agree.
 
-Three witnesses tell of the same calls: the spans, the OTLP metrics, and the requests that PostHog's endpoints received.
+Three witnesses tell of the same calls: the spans (with the events that were made of some), the OTLP metrics, and the
+requests that PostHog's endpoints received.
 The first two are this package's estimate, the third is what PostHog would bill. They must agree to the unit and to the
 nano-USD.
 """
@@ -34,13 +35,17 @@ class CostLine(NamedTuple):
     amount_nano: int
     list_nano: int
 
+    def plus(self, other: CostLine) -> CostLine:
+        """This line with the figures of another one of the same owner and the same meters."""
+        return CostLine(*self[:3], *(mine + its for mine, its in zip(self[3:], other[3:], strict=True)))
+
 
 class MeterLine(NamedTuple):
     """One meter as each witness saw it; ``None`` where a witness was not heard.
 
     Attributes:
         meter: Name of the meter.
-        span_units: Units by the spans.
+        span_units: Units by the spans, and by the events that they became.
         metric_units: Units by the metric ``genops.usage``.
         billed_units: Units by PostHog's rules, from the requests it received.
         metric_nano: Cost by the metric ``genops.cost.usage``, nano-USD.
@@ -84,8 +89,9 @@ class BudgetLine(NamedTuple):
         team: Whose it is; empty for everybody's.
         limit_nano: Limit, nano-USD.
         spent_nano: Spent, nano-USD.
-        cost_nano: What everybody's calls cost by their spans, nano-USD; ``None`` for a team's budget, whose part of the
-            free tier the ledger settles once a second and the spans at each call.
+        cost_nano: What everybody's calls, exported events and calls of models cost by what each says itself, nano-USD;
+            ``None`` for a team's budget, whose part of the free tier the ledger settles once a second and the spans at
+            each call.
         refused: Calls that it refused, by the metric.
         refused_spans: Calls that it refused, by their spans.
     """
@@ -149,7 +155,7 @@ class Spans:
         calls: Calls to PostHog among them.
         costs: Cost by team, project and meters.
         customers: Marginal and list cost by customer, the largest first.
-        amount_nano: Marginal cost of everything, nano-USD.
+        amount_nano: Marginal cost of everything, also of the events that spans became, nano-USD.
         price_book: The book the amounts were computed with.
         refused: A request in which a budget refused a call; ``None`` when there was none.
     """

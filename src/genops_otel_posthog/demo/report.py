@@ -9,13 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from genops_otel_posthog.demo.backends import SERVICE
 from genops_otel_posthog.demo.figures import BudgetLine, Call, CostLine, Figures, FlagLine, MeterLine, Spans
+from genops_otel_posthog.demo.paper import new_table, print_title
+from genops_otel_posthog.demo.report_of_trace import one_trace_document, one_trace_verdict, print_one_trace
 from genops_otel_posthog.demo.run import SHOP, Demonstration
 from genops_otel_posthog.money import usd_from_nano
 
@@ -41,6 +42,7 @@ def print_report(demonstration: Demonstration, console: Console) -> None:
             _print_flags(figures.flags, console)
         if figures.meters:
             _print_agreement(figures, console)
+    print_one_trace(demonstration.one_trace, console)
     _print_verdict(demonstration, console)
     _print_next(demonstration, console)
 
@@ -60,22 +62,11 @@ def as_document(demonstration: Demonstration) -> dict[str, Any]:
             "statuses": {str(status): count for status, count in sorted(traffic.statuses.items())},
         },
         **({} if figures is None else _figures_document(figures)),
+        "one_trace": one_trace_document(demonstration.one_trace),
     }
 
 
 # --- for people ------------------------------------------------------------------------------------------------------
-
-
-def _table(*columns: str, texts: int) -> Table:
-    """A table whose first ``texts`` columns are text and whose others are figures."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < texts else "right", no_wrap=True)
-    return table
-
-
-def _title(console: Console, title: str, remark: str = "") -> None:
-    console.print(f"\n[bold]{title}[/]  [dim]{escape(remark)}[/]", soft_wrap=True)
 
 
 def _usd(nano: int | None) -> str:
@@ -89,12 +80,12 @@ def _billed_as(meters: Sequence[str]) -> str:
 
 def _print_trace(spans: Spans, console: Console) -> None:
     team, customer = _owner_within(spans.trace)
-    _title(console, "One request as a trace", f"team {team}, customer {customer}, trace {spans.trace_id[:8]}…")
+    print_title(console, "One request as a trace", f"team {team}, customer {customer}, trace {spans.trace_id[:8]}…")
     console.print(_tree(spans.trace))
 
 
 def _tree(trace: Call) -> Table:
-    table = _table("span", "kind", "billed as", "ms", "cost USD", texts=3)
+    table = new_table("span", "kind", "billed as", "ms", "cost USD", texts=3)
     for guide, call in _rows_of_tree(trace):
         table.add_row(
             f"[dim]{guide}[/]{escape(call.name)}",
@@ -128,8 +119,8 @@ def _rows_of_tree(call: Call, guide: str = "", below: str = "") -> Iterator[tupl
 def _print_costs(spans: Spans, console: Console) -> None:
     total = _total(spans.costs)
     remark = f"{total.free:,} of {total.calls:,} billed calls were still in the free tier"
-    _title(console, "Cost by team, project and meter", remark)
-    table = _table("team / project", "billed as", "calls", "free", "cost USD", "at list", texts=2)
+    print_title(console, "Cost by team, project and meter", remark)
+    table = new_table("team / project", "billed as", "calls", "free", "cost USD", "at list", texts=2)
     for (team, project), lines in groupby(spans.costs, key=lambda line: line[:2]):
         for number, line in enumerate(lines):
             owner = " / ".join(filter(None, (team, project))) or "nobody"
@@ -142,8 +133,8 @@ def _print_costs(spans: Spans, console: Console) -> None:
 
 
 def _print_budgets(figures: Figures, console: Console) -> None:
-    _title(console, "Budgets", "one team runs out, the others go on; what is refused is not sent")
-    table = _table("budget", "whose", "limit USD", "spent USD", "", "calls refused", texts=2)
+    print_title(console, "Budgets", "one team runs out, the others go on; what is refused is not sent")
+    table = new_table("budget", "whose", "limit USD", "spent USD", "", "calls refused", texts=2)
     for line in figures.budgets:
         table.add_row(
             escape(line.budget),
@@ -169,16 +160,18 @@ def _total(lines: Sequence[CostLine]) -> CostLine:
 
 
 def _print_flags(flags: Sequence[FlagLine], console: Console) -> None:
-    _title(console, "Feature flags", "a request is billed, an answer from downloaded definitions is not")
-    table = _table("how", "times", "billable requests", texts=1)
+    print_title(console, "Feature flags", "a request is billed, an answer from downloaded definitions is not")
+    table = new_table("how", "times", "billable requests", texts=1)
     for line in flags:
         table.add_row(_FLAG_KINDS[line.kind], f"{line.times:,}", f"{line.units:,}" if line.units else "[green]0[/]")
     console.print(table)
 
 
 def _print_agreement(figures: Figures, console: Console) -> None:
-    _title(console, "Three witnesses", "units and USD by our spans, by our OTLP metrics, by PostHog's rules")
-    table = _table("meter", "spans", "metrics", "PostHog", "estimate", "bill", "", texts=1)
+    print_title(
+        console, "Three witnesses", "units and USD by spans and their events, by OTLP metrics, by PostHog's rules"
+    )
+    table = new_table("meter", "spans", "metrics", "PostHog", "estimate", "bill", "", texts=1)
     for line in figures.meters:
         table.add_row(line.meter, *_agreement_cells(line), "[green]=[/]" if line.agrees else "[red]≠[/]")
     table.add_section()
@@ -198,7 +191,8 @@ def _print_verdict(demonstration: Demonstration, console: Console) -> None:
     for problem in demonstration.problems:
         console.print(f"[red]✗[/] {escape(problem)}", soft_wrap=True)
     if not demonstration.problems:
-        console.print(f"[green]✓[/] {_verdict(demonstration.figures)}", soft_wrap=True)
+        for verdict in (_verdict(demonstration.figures), one_trace_verdict(demonstration.one_trace)):
+            console.print(f"[green]✓[/] {verdict}", soft_wrap=True)
 
 
 def _verdict(figures: Figures | None) -> str:
@@ -229,7 +223,7 @@ def _print_next(demonstration: Demonstration, console: Console) -> None:
         ("this in Jaeger, SigNoz", f"OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 {command} demo"),
         ("what a month costs", f"{command} cost estimate --events 3M --identified 1M --flags 2M"),
     ]
-    _title(console, "Where to look next")
+    print_title(console, "Where to look next")
     for what, where in lines:
         console.print(f"  {what:<23} [cyan]{escape(where)}[/]", soft_wrap=True)
 

@@ -9,11 +9,13 @@ from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from genops_otel_posthog.demo.backends import USAGE_TO_DATE, Backends, shop_command, shop_environment
+from genops_otel_posthog.demo.backends import DATABASE, USAGE_TO_DATE, Backends, shop_command, shop_environment
 from genops_otel_posthog.demo.evidence import read_figures
+from genops_otel_posthog.demo.exported import ExportedEvent, read_exported
 from genops_otel_posthog.demo.figures import Figures
+from genops_otel_posthog.demo.one_trace import OneTrace, read_one_trace
 from genops_otel_posthog.demo.otlp_probe import takes_metrics
 from genops_otel_posthog.demo.shop_process import free_port, running_shop, terminated_like_interrupted
 from genops_otel_posthog.demo.traffic import Journey, Traffic, plan_journeys, send_journeys
@@ -28,6 +30,7 @@ FLAGS = Path(__file__).with_name("flags.json")
 _NEEDED = (
     "flask",
     "posthog",
+    "sqlalchemy",
     "starlette",
     "uvicorn",
     "opentelemetry.distro",
@@ -65,7 +68,8 @@ class Demonstration:
     Attributes:
         backends: Where things went.
         traffic: The requests.
-        figures: What arrived at the local receiver; ``None`` when nothing was to go there.
+        figures: What arrived at the local receiver; ``None`` when PostHog and the trace backend are elsewhere.
+        one_trace: What every system on this machine has of one request.
         seconds: How long it took.
         log: What the shop wrote.
     """
@@ -73,6 +77,7 @@ class Demonstration:
     backends: Backends
     traffic: Traffic
     figures: Figures | None
+    one_trace: OneTrace
     seconds: float
     log: str
 
@@ -80,7 +85,8 @@ class Demonstration:
     def problems(self) -> tuple[str, ...]:
         """What is not as it should be; empty when all is well."""
         complaints = dict.fromkeys(line for line in self.log.splitlines() if any(map(line.__contains__, _COMPLAINTS)))
-        return (*(() if self.figures is None else self.figures.problems), *complaints)
+        figures = () if self.figures is None else self.figures.problems
+        return (*figures, *self.one_trace.problems, *complaints)
 
 
 def run_demonstration(
@@ -103,28 +109,28 @@ def run_demonstration(
     started = perf_counter()
     with ExitStack() as stack:
         stack.enter_context(terminated_like_interrupted())
-        receiver = None
-        if backends.events_are_local or backends.telemetry_is_local:
-            with screen.doing("starting the local receiver"):
-                receiver = stack.enter_context(LocalReceiver(flags=FLAGS))
-            screen.done("local receiver", f"{receiver.url}  {_role(backends)}")
+        with screen.doing("starting the local receiver"):
+            receiver = stack.enter_context(LocalReceiver(flags=FLAGS))
+        screen.done("local receiver", f"{receiver.url}  stands for {_roles(backends)}")
         port = free_port()
         environment = shop_environment(
-            environ, backends, receiver.url if receiver else "", port, metrics=_metrics_are_wanted(backends, screen)
+            environ, backends, receiver.url, port, metrics=_metrics_are_wanted(backends, screen)
         )
-        traffic, log = _open_shop_and_visit_it(environment, port, plan_journeys(seed, requests), screen)
+        visited = _open_shop_and_visit_it(environment, port, plan_journeys(seed, requests), screen)
         figures = None
-        if receiver is not None:
-            with screen.doing("adding up"):
+        local = {"telemetry": backends.telemetry_is_local, "events": backends.events_are_local}
+        with screen.doing("adding up"):
+            one_trace = read_one_trace(receiver, visited.exported, **local)
+            if any(local.values()):
                 figures = read_figures(
                     receiver,
                     parse_usage_to_date(USAGE_TO_DATE),
                     DEFAULT_PRICE_BOOK,
-                    requests=traffic.requests,
-                    telemetry=backends.telemetry_is_local,
-                    events=backends.events_are_local,
+                    requests=visited.traffic.requests,
+                    exported=visited.exported,
+                    **local,
                 )
-    return Demonstration(backends, traffic, figures, perf_counter() - started, log)
+    return Demonstration(backends, visited.traffic, figures, one_trace, perf_counter() - started, visited.log)
 
 
 def _metrics_are_wanted(backends: Backends, screen: Screen) -> bool:
@@ -136,9 +142,17 @@ def _metrics_are_wanted(backends: Backends, screen: Screen) -> bool:
     return wanted
 
 
+class _Visited(NamedTuple):
+    """What is left of a shop that was visited and stopped."""
+
+    traffic: Traffic
+    log: str
+    exported: list[ExportedEvent]
+
+
 def _open_shop_and_visit_it(
     environment: Mapping[str, str], port: int, journeys: Sequence[Journey], screen: Screen
-) -> tuple[Traffic, str]:
+) -> _Visited:
     began = perf_counter()
     with ExitStack() as stack:
         with screen.doing("starting the shop under opentelemetry-instrument"):
@@ -150,7 +164,7 @@ def _open_shop_and_visit_it(
         with screen.doing("stopping the shop, which sends what it still holds"):
             shop.stop()
         screen.done("shop stopped", "having sent what it still held")
-        return traffic, shop.log()
+        return _Visited(traffic, shop.log(), read_exported(shop.directory / DATABASE))
 
 
 def check_installation() -> None:
@@ -185,9 +199,7 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def _role(backends: Backends) -> str:
-    if not backends.telemetry_is_local:
-        return "stands for PostHog"
-    if not backends.events_are_local:
-        return "stands for your tracing backend"
-    return "stands for PostHog and for your tracing backend"
+def _roles(backends: Backends) -> str:
+    roles = (("PostHog, ", backends.events_are_local), ("your tracing backend, ", backends.telemetry_is_local))
+    others = "".join(role for role, here in roles if here)
+    return f"{others.removesuffix(', ')} and RudderStack" if others else "RudderStack"

@@ -1,11 +1,11 @@
 """A web shop as anyone might write it: Flask, PostHog's SDK, and not a word about telemetry.
 
-Three teams share it, one blueprint each; companies shop at their own subdomain. Run it with
+Four teams share it, one blueprint each; companies shop at their own subdomain. Run it with
 
     POSTHOG_API_KEY=phc_… opentelemetry-instrument python shop.py
 
 and every call to PostHog below is a span that says what it cost. The one optional part that knows about ownership is
-``name_owners`` at the end.
+``name_owners`` at the end. The assistant beside it, an agent, tells its steps.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from uuid import uuid4
 from flask import Blueprint, Flask, Response, g, jsonify, request
 from posthog import Posthog
 
+from genops_otel_posthog.demo import assistant
+
 PRODUCTS = {"mug": 1400, "lamp": 4900, "desk": 32000, "chair": 18500}  # prices in cents
 
 posthog = Posthog(
@@ -33,6 +35,7 @@ posthog = Posthog(
 storefront = Blueprint("storefront", __name__)
 growth = Blueprint("growth", __name__)
 checkout = Blueprint("checkout", __name__)
+support = Blueprint("support", __name__)
 
 
 def company() -> str:
@@ -155,11 +158,22 @@ def order() -> tuple[Response, int]:
     return jsonify(paid=cents, clicks=1 if flags.is_enabled("one-click-checkout") else 4), 201
 
 
+# --- Team support: questions about orders, answered by an agent -------------------------------------------------------
+
+
+@support.post("/questions")
+def question() -> Response:
+    form: dict[str, Any] = request.get_json()
+    answer = assistant.answer(form["question"], form["order"], user=visitor(), company=company())
+    posthog.capture("question_answered", distinct_id=visitor(), properties={"order": form["order"]})
+    return jsonify(answer=answer)
+
+
 # --- Optional: whose cost is it? -------------------------------------------------------------------------------------
 # Without this function every call belongs to GENOPS_TEAM and GENOPS_PROJECT. A process that several teams share, or
 # that serves several customers, says here which of them a request is for. These are the only lines that know genops.
 
-PROJECTS = {"storefront": "web-shop", "growth": "onboarding", "checkout": "payments"}
+PROJECTS = {"storefront": "web-shop", "growth": "onboarding", "checkout": "payments", "support": "assistant"}
 
 
 def name_owners(app: Flask) -> None:
@@ -183,7 +197,7 @@ def name_owners(app: Flask) -> None:
 def create_app() -> Flask:
     """The shop, ready to serve."""
     app = Flask("shop")
-    for blueprint in (storefront, growth, checkout):
+    for blueprint in (storefront, growth, checkout, support):
         app.register_blueprint(blueprint)
     app.add_url_rule("/health", "health", lambda: "ok")
     name_owners(app)

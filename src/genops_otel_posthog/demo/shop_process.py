@@ -33,6 +33,7 @@ class ShopProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], port: int, directory: Path) -> None:
         self.port = port
+        self.directory = directory
         self._log = directory / "shop.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -14,6 +14,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, create_key, get_current, set_value
+from opentelemetry.trace import Span
 
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.decision import Reservation
@@ -38,6 +39,8 @@ class PostHogCall:
         owner: Whose call it is; ``None`` until :meth:`Telemetry.owner_of` is asked.
         context: The OpenTelemetry context the call was made in; the parent of its span.
         started_ns: Start, nanoseconds since the epoch.
+        span: Its span, once it has one.
+        sent: Properties of its event, once governance has added its own; ``None`` where it adds none.
         events: Events that the SDK took.
         event: Name of the first of them; like the next three set together with it.
         event_uuid: Its uuid.
@@ -45,6 +48,7 @@ class PostHogCall:
         distinct_id: Its distinct id.
         flag_requests: Remote flag requests made.
         definition_polls: Downloads of flag definitions that brought new definitions.
+        unanswered: Name of the error of a flag request that brought no answer.
         quota_limited: Whether PostHog refused a flag request for quota.
         touched_network: Whether the call waited for PostHog.
         amount_nano: Marginal cost so far, nano-USD.
@@ -75,9 +79,12 @@ class PostHogCall:
         "owner",
         "quota_limited",
         "reserved",
+        "sent",
+        "span",
         "started_ns",
         "telemetry",
         "touched_network",
+        "unanswered",
         "uncleaned",
         "units",
     )
@@ -96,6 +103,9 @@ class PostHogCall:
         self.quota_limited = self.touched_network = self.closed = False
         self.amount_nano = self.list_nano = self.units = 0
         self.meter: str | None = None
+        self.unanswered: str | None = None
+        self.span: Span | None = None
+        self.sent: dict[str, Any] | None = None
         self.uncleaned: tuple[Any, tuple[Charge, ...]] | None = None
         self.decision: Decision | None = None
         self.reserved: Reservation | None = None

@@ -43,7 +43,24 @@ class LeftOut:
         self.rate = rate
 
 
-Decision: TypeAlias = "Reservation | Refusal | LeftOut"
+class Withheld:
+    """The call is not made, for a reason that no budget knows of.
+
+    Attributes:
+        reason: Why.
+    """
+
+    __slots__ = ("reason",)
+
+    allowed: Final = False
+    result: Final = semconv.POLICY_RESULT_BLOCKED
+    account: Final = None
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+Decision: TypeAlias = "Reservation | Refusal | LeftOut | Withheld"
 
 _WEIGHT = {
     semconv.POLICY_RESULT_ALLOWED: 0,

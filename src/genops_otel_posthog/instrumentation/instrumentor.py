@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
@@ -14,6 +15,10 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
 from genops_otel_posthog.budgets.budget import Budget
 from genops_otel_posthog.budgets.budget_set import BudgetSet
+from genops_otel_posthog.instrumentation.async_capture_waists import ASYNC_CAPTURE_WAISTS
+from genops_otel_posthog.instrumentation.capture_metrics import observe
+from genops_otel_posthog.instrumentation.capture_waists import CAPTURE_WAISTS
+from genops_otel_posthog.instrumentation.captures import CaptureAccount, Captures
 from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
@@ -81,25 +86,33 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         options.pop("logger_provider", None)
         strict = not self._zero_code
         settings = merge_options(Settings.from_environ(strict=strict), options, strict=strict)
+        self.settings = settings
         tracer_provider = tracer_provider or trace.get_tracer_provider()
         resource = getattr(getattr(tracer_provider, "resource", None), "attributes", {})
         resolver = AttributionResolver(_default_owner(settings, resource), settings.baggage_in)
-        self._metering = Metering(settings, meter_provider=meter_provider, strict=strict)
-        self._budgeting = self._metering.open_budgets(budgets)
+        self.metering = Metering(settings, meter_provider=meter_provider, strict=strict)
+        self.budgeting = self.metering.open_budgets(budgets)
         telemetry = Telemetry(
             settings,
             resolver,
-            self._metering,
+            self.metering,
             trace.get_tracer(SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
-            None if self._budgeting is None else Enforcement(self._budgeting),
+            None if self.budgeting is None else Enforcement(self.budgeting),
             request_hook,
             response_hook,
         )
-        if self._budgeting is not None:
-            self._budgeting.governor.prepare(resolver.defaults)
+        if self.budgeting is not None:
+            self.budgeting.governor.prepare(resolver.defaults)
         self.telemetry = telemetry
+        self._captures = Captures()
+        observe(self.metering.meter, self._captures)
+        atexit.register(
+            self._captures.tell_at_exit
+        )  # before clients are made, so that they get their last chance first
         self._switch = Switch()
         self._patches = Patches()
+        for module, name, account in (*CAPTURE_WAISTS, *ASYNC_CAPTURE_WAISTS):  # first: beneath all others
+            self._patches.replace(module, name, account(self._captures, self._switch))
         self._replace_functions(telemetry, self._switch, self._patches)
         step_back(back=True)
         if settings.export_spans:
@@ -123,13 +136,19 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         self._switch.on = self._switch.in_calls = False
         step_back(back=False)
         self._patches.undo()
-        self._metering.close()
+        atexit.unregister(self._captures.tell_at_exit)
+        self.metering.close()
 
     @property
     def budgets(self) -> BudgetSet | None:
         """The budgets, to be changed while the application runs; ``None`` where there are none, see
         :func:`~genops_otel_posthog.budgets.opening.open_budgeting`."""
-        return None if self._budgeting is None else self._budgeting.governor.budgets
+        return None if self.budgeting is None else self.budgeting.governor.budgets
+
+    @property
+    def captures(self) -> CaptureAccount:
+        """What became of the application's own events since the SDK was instrumented; all zero before."""
+        return self._captures.account() if self.is_instrumented_by_opentelemetry else CaptureAccount()
 
 
 def _export_spans(tracer_provider: trace.TracerProvider) -> None:

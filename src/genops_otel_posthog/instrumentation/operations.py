@@ -101,6 +101,13 @@ LOAD_FLAG_DEFINITIONS = Operation(
     switch="definitions",
     local_switch="definitions",
 )
+RECORD_RECORDINGS = Operation(
+    semconv.OPERATION_RECORD_RECORDINGS,
+    "record_recordings",
+    switch="capture",
+    local_switch="capture",
+    kind=SpanKind.INTERNAL,
+)
 
 _EVENTS: tuple[tuple[str, Operation], ...] = (
     ("capture", CAPTURE),

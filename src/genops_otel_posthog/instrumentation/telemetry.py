@@ -73,12 +73,12 @@ class Telemetry:
         self.enforcement = enforcement
         self.resolver = resolver
         self.totals = metering.totals
-        self._application_wins = settings.governance_policy == "advisory"
+        self.application_wins = settings.governance_policy == "advisory"
         self._event_properties = settings.event_properties
         self._group_analytics = settings.group_analytics
         self._spans = settings.spans
         self._record_distinct_id = settings.record_distinct_id
-        self._tracer = tracer
+        self.tracer = tracer
         self._request_hook = request_hook
         self._response_hook = response_hook
         self._hooked = request_hook is not None or response_hook is not None
@@ -110,7 +110,7 @@ class Telemetry:
             context: The OpenTelemetry context it is made in.
         """
         owner = None
-        if operation.takes_properties and self._application_wins:
+        if operation.takes_properties and self.application_wins:
             try:
                 declared = owner_in_properties(kwargs.get("properties"))
                 if declared is not NOBODY:
@@ -145,7 +145,7 @@ class Telemetry:
             operation = call.operation
             span = None
             if (operation.switch if call.touched_network else operation.local_switch) in self._spans:
-                span = self._start_span(call, operation.target_of(args, kwargs), client, result, error)
+                call.span = span = self._start_span(call, operation.target_of(args, kwargs), client, result, error)
                 if self._hooked and span.is_recording():
                     self._run_hooks(span, client, args[1:], kwargs, result)
             if call.touched_network:
@@ -175,7 +175,7 @@ class Telemetry:
             attributes.update(self.enforcement.attributes(decision))
             told = self.enforcement.span_event(decision)
         kind = operation.kind if call.touched_network else operation.local_kind
-        span = self._tracer.start_span(
+        span = self.tracer.start_span(
             span_name(operation, target), call.context, kind, attributes, start_time=call.started_ns
         )
         if error is not None:
@@ -304,9 +304,11 @@ class Telemetry:
         merged = {**given, **added}
         if len(merged) < len(given) + len(added):  # they name the same somewhere
             merged = merge_with_application(
-                given, added, self.resolver.resolve(context), application_wins=self._application_wins
+                given, added, self.resolver.resolve(context), application_wins=self.application_wins
             )
         message["properties"] = merged
+        if call is not None:
+            call.sent = merged
 
     def count_event(self, message: Mapping[str, Any], call: PostHogCall | None, charges: tuple[Charge, ...]) -> None:
         """Prices and counts an event that the SDK took."""

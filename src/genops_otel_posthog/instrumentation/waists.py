@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -55,7 +56,7 @@ def enqueue_meter(telemetry: Telemetry, switch: Switch) -> Around:
     """
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        cleans = "clean" in getattr(getattr(original, "__code__", None), "co_names", ())
+        cleans = "clean" in getattr(getattr(unwrap(original), "__code__", None), "co_names", ())
 
         # `args` begins with the client and the message. Everything is written out: this is in the way of every event.
         def _enqueue(*args: Any, **kwargs: Any) -> Any:
@@ -281,7 +282,8 @@ def _note_unanswered(error: Exception) -> None:
     call = current_call()
     if call is not None:
         call.touched_network = True
-        call.quota_limited = type(error).__name__ == "QuotaLimitError"
+        call.unanswered = type(error).__name__
+        call.quota_limited = call.unanswered == "QuotaLimitError"
 
 
 def definitions_meter(telemetry: Telemetry, switch: Switch) -> Around:

@@ -87,11 +87,12 @@ class Metering:
         self.meter = _meter(meter_provider)
         self.totals: UsageTotals = observed_totals(self.meter, settings.metric_labels)
 
-    def open_budgets(self, more: Iterable[Budget] = ()) -> Budgeting | None:
+    def open_budgets(self, more: Iterable[Budget] = (), *, replacing: bool = False) -> Budgeting | None:
         """Opens the budgets of the settings, or those that are open already if they are the same.
 
         Args:
             more: Budgets besides them.
+            replacing: Whether one of these takes the place of another with its id, instead of contradicting it.
 
         Returns:
             ``None`` when there is nothing to decide, see :func:`~genops_otel_posthog.budgets.opening.open_budgeting`.
@@ -104,16 +105,17 @@ class Metering:
         key = self._key()
         with _lock:
             known = next((known for known in _opened if known.key == key), None)
+            more = tuple(more)
             if known is None:
-                budgeting = self._open(more)
+                budgeting = self._open(() if replacing else more, at_least=bool(more))
                 if budgeting is None:
                     return None
                 known = _Open(key, budgeting)
                 _opened.append(known)
                 _changes += 1
-            else:
-                for budget in more:
-                    known.budgeting.governor.budgets.add(budget)
+            budgets = known.budgeting.governor.budgets
+            for budget in more:
+                (budgets.replace if replacing else budgets.add)(budget)
             known.users.add(self)
             observe(self.meter, known.budgeting.governor)
             return known.budgeting
@@ -145,9 +147,9 @@ class Metering:
                     forget(known.budgeting.governor)
 
     def _key(self) -> tuple[object, ...]:
-        return tuple(getattr(self._settings, name) for name in _BUDGET_FIELDS)
+        return budget_key(self._settings)
 
-    def _open(self, more: Iterable[Budget]) -> Budgeting | None:
+    def _open(self, more: Iterable[Budget], *, at_least: bool) -> Budgeting | None:
         durations = self.meter.create_histogram(
             semconv.METRIC_GENOPS_LEDGER_SYNC_DURATION,
             unit="s",
@@ -164,6 +166,7 @@ class Metering:
             self.pricer.book,
             self._usage,
             more=more,
+            at_least=at_least,
             used_before=_used_before(self._settings.usage_to_date),
             quietly=quietly,
             on_exchange=record,
@@ -171,7 +174,12 @@ class Metering:
         )
 
 
-_KEY_OF_NOTHING = tuple(getattr(Settings(), name) for name in _BUDGET_FIELDS)
+def budget_key(settings: Settings) -> tuple[object, ...]:
+    """What budgets, prices and usage depend on: settings whose keys are equal have the same."""
+    return tuple(getattr(settings, name) for name in _BUDGET_FIELDS)
+
+
+_KEY_OF_NOTHING = budget_key(Settings())
 
 
 def _after_fork_in_child() -> None:

@@ -202,7 +202,7 @@ class ReceiverClient:
             path: a path pattern, or ``capture``, ``flags``, ``definitions``, ``remote_config``, ``otlp``,
                 ``rudderstack``, ``all``.
             rule: ``status``, ``delay``, ``hang``, ``reset``, ``stage``, ``times``, ``skip``, ``start``, ``end``,
-                ``retry_after``, ``body``, ``method``, ``quota``, ``event``, ``result``, ``details``: see
+                ``retry_after``, ``body``, ``method``, ``contains``, ``quota``, ``event``, ``result``, ``details``: see
                 :class:`genops_otel_posthog.receiver.faults.FaultRule`.
 
         Raises:

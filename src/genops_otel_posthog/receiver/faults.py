@@ -6,7 +6,9 @@ to see what an application does while PostHog is down, before PostHog is.
 
 from __future__ import annotations
 
+import gzip
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
@@ -14,6 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from genops_otel_posthog.errors import GenOpsValidationError
+from genops_otel_posthog.receiver.content import GZIP_MAGIC
 from genops_otel_posthog.receiver.judgement import parse_rfc3339
 from genops_otel_posthog.receiver.quotas import RESOURCES
 from genops_otel_posthog.receiver.store import iso
@@ -37,6 +40,7 @@ class FaultRule:
     Attributes:
         path: a path pattern (``/batch``, ``/i/*``) or a name of :data:`PATH_NAMES`. A trailing slash is ignored.
         method: only this HTTP method; ``None`` for any.
+        contains: only requests whose body, as it is once decompressed, has this text: one poisonous event.
         status: answer with this HTTP status.
         body: the text of that answer; a short JSON object when ``None``.
         retry_after: value of the ``Retry-After`` header: seconds, or an HTTP date.
@@ -58,6 +62,7 @@ class FaultRule:
 
     path: str = "all"
     method: str | None = None
+    contains: str | None = None
     status: int | None = None
     body: str | None = None
     retry_after: str | None = None
@@ -79,12 +84,14 @@ class FaultRule:
         """Whether it delays, replaces or withholds the answer, rather than changing the processing."""
         return bool(self.status or self.delay or self.hang or self.reset)
 
-    def matches(self, method: str, path: str, at: datetime) -> bool:
+    def matches(self, method: str, path: str, at: datetime, body: bytes) -> bool:
         """Whether this request is one it is for, times and skips aside."""
         if self.method not in (None, method) or (self.start and at < self.start) or (self.end and at >= self.end):
             return False
         patterns = PATH_NAMES.get(self.path, (self.path.rstrip("/") or "/",))
-        return any(fnmatchcase(path, pattern) for pattern in patterns)
+        if not any(fnmatchcase(path, pattern) for pattern in patterns):
+            return False
+        return self.contains is None or self.contains.encode() in _plain(body)
 
     def as_json(self) -> dict[str, Any]:
         """The rule as the query API shows it, without what is at its default."""
@@ -185,14 +192,14 @@ class Faults:
         """Lift all rules."""
         self._armed.clear()
 
-    def strike(self, method: str, path: str, at: datetime) -> Strike:
+    def strike(self, method: str, path: str, at: datetime, body: bytes = b"") -> Strike:
         """What happens to this request; counts it. The first rule that shapes the answer wins, the others add up."""
         shaping: tuple[int, FaultRule] | None = None
         over_quota: set[str] = set()
         event_faults: list[FaultRule] = []
         for rule_id, armed in self._armed.items():
             rule = armed.rule
-            if (rule.shapes_the_answer and shaping) or not rule.matches(method, path, at):
+            if (rule.shapes_the_answer and shaping) or not rule.matches(method, path, at, body):
                 continue
             armed.seen += 1
             if armed.seen <= rule.skip or (rule.times is not None and armed.struck >= rule.times):
@@ -211,6 +218,16 @@ class Faults:
         return [
             {"id": rule_id, "struck": armed.struck, **armed.rule.as_json()} for rule_id, armed in self._armed.items()
         ]
+
+
+def _plain(body: bytes) -> bytes:
+    """A body without its compression; as it is where that is broken, for the endpoint to judge."""
+    if not body.startswith(GZIP_MAGIC):
+        return body
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        return body
 
 
 def _read_field(name: str, value: Any, now: datetime) -> Any:

@@ -78,7 +78,7 @@ class Gateway:
             return Response(status_code=400)  # nobody is there to read it
         path: str = request.scope["path"].rstrip("/") or "/"
         at = datetime.now(timezone.utc)
-        strike = self.faults.strike(request.method, path, at)
+        strike = self.faults.strike(request.method, path, at, body or b"")
         call = Call(
             id=self.store.next_request_id(),
             at=at,

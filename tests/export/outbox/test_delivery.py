@@ -76,7 +76,7 @@ def test_an_outage_delays_and_loses_nothing(open_outbox, recorded, make_event, w
         pass
     assert which(destination.taken) == list(range(10))
     assert (account(outbox).retries, account(outbox).state) == (7, "ok")
-    said = [record.getMessage() for record in caplog.records if record.name.endswith("lane")]
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("answers")]
     assert len(said) == 2, "one line when it begins and one when it ends"
     assert "test cannot be reached: http_503" in said[0]
     assert "takes events again" in said[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,23 @@ def test_one_poisonous_event_costs_only_itself(outbox: Any, receiver: Any, arriv
     [letter] = dead_letters(outbox.directory).letters()
     assert (letter.event, letter.reason) == ("poison", "http_400")
     assert "distinct_id" in letter.detail
+
+
+def test_one_event_that_posthog_always_fails_at_costs_only_itself(receiver: Any, directory: Any, arrived: Any) -> None:
+    destination = PostHogDestination("phc_test", receiver.url, max_batch_events=50)
+    receiver.fail("capture", status=500, contains='"number": 30,')
+    with Outbox(directory, [destination], tuning=replace(TUNING, patience=0.0)) as outbox:
+        append(outbox, *range(60))
+        number = 60
+        while outbox.accounting().destinations[outbox.destinations[0]].pending:
+            append(outbox, number)
+            number += 1
+            outbox.flush(0.1)
+        [account] = outbox.accounting().destinations.values()
+    assert arrived() == set(range(number)) - {30}
+    assert (account.acked, account.dead, account.dropped) == (number - 1, 1, {})
+    [letter] = dead_letters(directory).letters()
+    assert (letter.reason, json.loads(letter.body)["properties"]["number"]) == ("http_500", 30)
 
 
 @pytest.mark.parametrize("poison", [b"not json", b"[1,2]", b'"text"', b"\xff\xfe", b'{"event":"x","distinct_id":"u"'])

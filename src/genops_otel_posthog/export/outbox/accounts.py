@@ -29,6 +29,7 @@ class DestinationAccount:
         acked: Taken by the destination.
         dead: Not acceptable to it, and kept as dead letters.
         pending: Waiting.
+        aside: Those of them that failed while others were taken, and are tried again beside them.
         dropped: Thrown away after they were enqueued, by reason: ``queue_full`` (made room for newer ones),
             ``expired``, ``damaged`` (the disk no longer yields them), ``dead_letters_full``.
         requests: Requests made.
@@ -42,6 +43,7 @@ class DestinationAccount:
     acked: int = 0
     dead: int = 0
     pending: int = 0
+    aside: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0
     retries: int = 0
@@ -90,7 +92,7 @@ class Tally:
         self.retries = 0
         self.dropped: Counter[str] = Counter()
 
-    def account(self, enqueued: int, pending: int, state: str, reason: str) -> DestinationAccount:
+    def account(self, enqueued: int, pending: int, aside: int, state: str, reason: str) -> DestinationAccount:
         """The numbers as they are."""
         return DestinationAccount(
             enqueued=enqueued,
@@ -98,6 +100,7 @@ class Tally:
             acked=self.acked,
             dead=self.dead,
             pending=pending,
+            aside=aside,
             dropped=dict(self.dropped),
             requests=self.requests,
             retries=self.retries,

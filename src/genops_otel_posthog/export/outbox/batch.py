@@ -1,16 +1,16 @@
-"""A batch on its way: the records that are sent together and where the cursor goes once they are settled."""
+"""A batch on its way: records that are sent together, and what is known against them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genops_otel_posthog.export.outbox.cursor import Position
 from genops_otel_posthog.export.outbox.segment_file import Record
 from genops_otel_posthog.export.outbox.segments import Segment
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """Records of one segment that are to be sent in one request.
 
@@ -19,13 +19,15 @@ class Batch:
         records: Those that are to be sent.
         numbers: Of each, how many records of the segment there are up to and including it. They are not in an
             unbroken row where a destination took some and asked for the rest again.
-        until: Where the cursor goes when all of them are settled.
+        failed_at: How many requests the destination had taken when these records last failed; ``None`` before.
+        suspected: Whether they, or more with them among, failed right after and right before others were taken.
     """
 
     segment: Segment
     records: Sequence[Record]
     numbers: Sequence[int]
-    until: Position
+    failed_at: int | None = None
+    suspected: bool = False
 
     def __len__(self) -> int:
         return len(self.records)
@@ -35,17 +37,18 @@ class Batch:
         """Bytes of all bodies."""
         return sum(len(record.body) for record in self.records)
 
+    @property
+    def begin(self) -> Position:
+        """Where the cursor may stand as long as these are not settled."""
+        return Position(self.records[0].begin, self.numbers[0] - 1)
+
     def split(self, at: int) -> tuple[Batch, Batch]:
         """Two batches, the first with so many records."""
-        first, second = self.records[:at], self.records[at:]
-        until = Position(first[-1].end, self.numbers[at - 1])
-        return (
-            Batch(self.segment, first, self.numbers[:at], until),
-            Batch(self.segment, second, self.numbers[at:], self.until),
-        )
+        return self._of(slice(0, at)), self._of(slice(at, None))
 
     def only(self, positions: Sequence[int]) -> Batch:
-        """What is left when all but these are settled. The cursor goes past the others as well."""
-        return Batch(
-            self.segment, [self.records[i] for i in positions], [self.numbers[i] for i in positions], self.until
-        )
+        """What is left when all but these are settled."""
+        return replace(self, records=[self.records[i] for i in positions], numbers=[self.numbers[i] for i in positions])
+
+    def _of(self, part: slice) -> Batch:
+        return replace(self, records=self.records[part], numbers=self.numbers[part])

@@ -35,6 +35,8 @@ class Tuning:
         request_timeout: Most time for one request.
         retries: Pauses after failures that pass by themselves.
         probes: Pauses while the account is at fault.
+        patience: How long an event that fails while others are taken is tried again before it becomes a dead letter.
+        aside_bytes: With more bytes of such events than this, patience ends.
         sync: Between two synchronisations with the disk, for ``fsync="interval"``.
         survey: Between two looks at the directory: orphans, room, age.
         rotate: A segment of which something was delivered is closed when it is this old, so that delivered events do
@@ -49,6 +51,8 @@ class Tuning:
     request_timeout: float = 10.0
     retries: Pauses = RETRIES
     probes: Pauses = PROBES
+    patience: float = 600.0
+    aside_bytes: int = 8 * MIB
     sync: float = 1.0
     survey: float = 5.0
     rotate: float = 60.0

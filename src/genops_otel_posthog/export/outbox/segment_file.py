@@ -60,10 +60,12 @@ class Record(NamedTuple):
 
     Attributes:
         body: The event.
+        begin: Where it begins.
         end: Where the next record begins.
     """
 
     body: bytes
+    begin: int
     end: int
 
 
@@ -130,7 +132,7 @@ def parse_records(chunk: bytes, offset: int, seed: int) -> Iterator[Record]:
         body = chunk[begin:position]
         if zlib.crc32(body, seed) != checksum:
             return
-        yield Record(body, offset + position)
+        yield Record(body, offset + begin - RECORD_OVERHEAD, offset + position)
 
 
 def read_records(read: Callable[[int, int], bytes], seed: int, offset: int, limit: int) -> Iterator[Record]:

@@ -198,7 +198,7 @@ class MemorySegment:
         """See :class:`Segment`."""
         with guard:
             bodies = self._bodies[offset - self._first : limit - self._first]
-        return (Record(body, number) for number, body in enumerate(bodies, offset + 1))
+        return (Record(body, number, number + 1) for number, body in enumerate(bodies, offset))
 
     def advance(self, destination: str, position: Position) -> None:
         """See :class:`Segment`. What every destination is done with is forgotten."""

@@ -54,14 +54,6 @@ class Shelf:
             for lane in store.lanes.values():
                 lane.wake()
 
-    def first_waiting(self, destination: str) -> Segment | None:
-        """The first segment with something for a destination."""
-        for segment in self.segments:
-            position = segment.positions.get(destination)
-            if position is not None and position.records < segment.records:
-                return segment
-        return None
-
     def settle(self, segment: Segment, destination: str, position: Position) -> None:
         """A destination is done with everything before a position."""
         before = segment.size

@@ -1,0 +1,165 @@
+"""PostHog clients of this process, one for each key and host: a client has threads and a queue of its own."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from genops_otel_posthog.adapter.validation import ValidationLevel, validate_sdk
+from genops_otel_posthog.errors import GenOpsConfigurationError
+
+_NO_KEY = "phc_nothing_is_sent"
+
+_lock = threading.Lock()
+_clients: dict[tuple[str | None, str, str | None], SharedClient] = {}
+
+
+class SharedClient:
+    """A client of PostHog's SDK that is there when it is asked for, also after it was ended.
+
+    Args:
+        make: Makes one.
+        host: The host that it sends to.
+    """
+
+    def __init__(self, make: Callable[[], Any], host: str) -> None:
+        self._make = make
+        self.host = host
+        self._client: Any = None
+
+    @property
+    def sdk(self) -> Any:
+        """The ``posthog.Posthog``."""
+        client = self._client
+        if client is None:
+            with _lock:
+                client = self._client
+                if client is None:
+                    client = self._client = self._make()
+        return client
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until the queue of the SDK is empty, at most so many seconds; whether it is."""
+        client = self._client
+        return client is None or (_within(timeout, client.flush) and not _waiting(client))
+
+    def end(self, timeout: float) -> bool:
+        """Ends the client; who asks for it again gets a new one. Whether it sent everything, in so many seconds."""
+        with _lock:
+            client, self._client = self._client, None
+        return client is None or _ended(client, timeout)
+
+
+class ModuleClient:
+    """The client that ``posthog.capture()`` and the other module functions use, made by the SDK when it is needed."""
+
+    @property
+    def sdk(self) -> Any:
+        """The ``posthog.Client``."""
+        import posthog
+
+        if posthog.default_client is None:
+            posthog.setup()
+        return posthog.default_client
+
+    @property
+    def host(self) -> str:
+        """The host that it sends to."""
+        import posthog
+
+        return str(posthog.host if posthog.default_client is None else posthog.default_client.host)
+
+    def flush(self, timeout: float) -> bool:
+        """As for :meth:`SharedClient.flush`."""
+        import posthog
+
+        client = posthog.default_client
+        return client is None or (_within(timeout, client.flush) and not _waiting(client))
+
+    def end(self, timeout: float) -> bool:
+        """As for :meth:`SharedClient.end`."""
+        import posthog
+
+        client, posthog.default_client = posthog.default_client, None
+        return client is None or _ended(client, timeout)
+
+
+def shared_client(key: str | None, host: str, secret_key: str | None = None) -> SharedClient:
+    """The client of a key and a host.
+
+    Args:
+        key: Project key; ``None`` for a client that sends nothing.
+        host: Ingestion host.
+        secret_key: A personal or project secret key, with which the SDK evaluates flags locally.
+
+    Raises:
+        GenOpsConfigurationError: The SDK is missing or not supported.
+    """
+    require_supported_sdk()
+
+    def make() -> Any:
+        from posthog import Posthog
+
+        options: dict[str, Any] = {} if secret_key is None else {_secret_key_option(Posthog): secret_key}
+        return Posthog(key or _NO_KEY, host=host, disabled=key is None, **options)
+
+    with _lock:
+        return _clients.setdefault((key, host, secret_key), SharedClient(make, host))
+
+
+def require_supported_sdk() -> None:
+    """Refuses to go on without an SDK that this package knows.
+
+    Raises:
+        GenOpsConfigurationError: There is none, or of another version.
+    """
+    (finding,) = validate_sdk()
+    if finding.level is ValidationLevel.ERROR:
+        raise GenOpsConfigurationError(f"{finding.issue} {finding.recommendation} {finding.fix_command}")
+
+
+def end_all(timeout: float) -> bool:
+    """Ends every client, at most so many seconds in all; whether they sent everything."""
+    deadline = time.monotonic() + timeout
+    with _lock:
+        clients = list(_clients.values())
+        _clients.clear()
+    ended = [client.end(max(0.0, deadline - time.monotonic())) for client in clients]  # each, whatever the others did
+    return all(ended)
+
+
+def _ended(client: Any, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    is_empty = _within(timeout, client.flush) and not _waiting(client)
+    return _within(max(0.0, deadline - time.monotonic()), client.shutdown) and is_empty
+
+
+def _within(seconds: float, function: Callable[[], object]) -> bool:
+    """Runs what may take longer than anybody wants to wait for; whether it was through in time."""
+    thread = threading.Thread(target=function, name="genops-posthog-flush", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def _waiting(client: Any) -> int:
+    return int(getattr(client.queue, "unfinished_tasks", 0))
+
+
+def _secret_key_option(kind: type) -> str:
+    """Older versions of the SDK know it by another name."""
+    return "secret_key" if "secret_key" in inspect.signature(kind).parameters else "personal_api_key"
+
+
+def _after_fork_in_child() -> None:
+    # The SDK starts over its own threads and queues in a child.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,173 @@
+"""What an adapter was told, merged with the environment: argument before environment before the guide's default."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
+
+from genops_otel_posthog.adapter.sampling import EventSampling, preset
+from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.instrumentation.options import merge_options
+from genops_otel_posthog.settings import VARIABLES, Settings
+from genops_otel_posthog.settings.once import WarnOnce
+from genops_otel_posthog.settings.values import host as ingestion_host
+from genops_otel_posthog.settings.values import project_key
+
+_logger = logging.getLogger(__name__)
+_warn = WarnOnce(_logger)
+
+NOBODY_NAMED: Final = "default"
+"""Team and project of an adapter that nobody named one for, as the guide has it."""
+
+DEFAULT_ENVIRONMENT: Final = "production"
+DEFAULT_DAILY_LIMIT: Final = Decimal(1000)
+"""US dollars a day of an adapter that nobody gave a limit, as the guide has it."""
+
+UNLIMITED: Final = "unlimited"
+"""``daily_budget_limit="unlimited"``: no daily budget, where the guide's default would else apply."""
+
+_OWNER_FIELDS = ("team", "project", "environment", "customer_id", "cost_center", "feature")
+_LIMIT_FIELDS = ("daily_budget_limit", "weekly_budget_limit", "monthly_budget_limit")
+_TAGS_THAT_ARE_OPTIONS: Final = {
+    "alert_webhook": "alert_webhook",
+    "alert_thresholds": "alert_thresholds",
+    "escalation_policy": "alert_escalation",
+}
+_ENVIRONMENT: Final = tuple(variable.name for variable in VARIABLES)
+
+
+def environment_now() -> tuple[str, ...]:
+    """The variables that are set and their values, to be compared."""
+    environ = os.environ
+    # To ask for one that is not set costs three times as much as to see that it is not.
+    return tuple([text for name in _ENVIRONMENT if name in environ for text in (name, environ[name])])
+
+
+@dataclass(frozen=True)
+class AdapterOptions:
+    """What one adapter is to do.
+
+    Attributes:
+        settings: Its settings: arguments over the environment, the guide's defaults where both are silent.
+        shared: The settings that its budgets, prices and ledger are opened with. Adapters that agree on these share
+            them, whoever's calls they make.
+        named: The owner that the arguments name; comes before the surroundings of a call.
+        unnamed: Owner fields that policy strict wants, and that nobody gave.
+        key: Project key; ``None`` where nothing is sent.
+        secret_key: Key with which the SDK evaluates flags locally.
+        enable_governance: Whether budgets are asked and events carry their owner.
+        alerts: Whether somebody is told when a budget reaches a threshold.
+        sampling: Which events are left out whatever the budget.
+    """
+
+    settings: Settings
+    shared: Settings
+    named: Attribution
+    unnamed: tuple[str, ...]
+    key: str | None
+    secret_key: str | None
+    enable_governance: bool
+    alerts: bool
+    sampling: EventSampling | None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> AdapterOptions:
+        """The options of an adapter with these arguments, see
+        :class:`~genops_otel_posthog.adapter.adapter.GenOpsPostHogAdapter`.
+
+        Raises:
+            GenOpsConfigurationError: An argument or a variable cannot be used, or there is no key and
+                ``POSTHOG_ENABLE`` wants events to be sent.
+        """
+        arguments = dict(given)
+        tags = arguments.get("tags")
+        if tags is not None and not isinstance(tags, Mapping):
+            raise GenOpsConfigurationError(f"tags cannot be used: {type(tags).__name__} is not a dict of strings")
+        api_key, host = checked_key_and_host(
+            arguments.pop("posthog_api_key", None), arguments.pop("posthog_host", None)
+        )
+        governance = bool(arguments.pop("enable_governance", True))
+        alerts = bool(arguments.pop("enable_cost_alerts", True))
+        secret_key = arguments.pop("secret_key", None)
+        chosen = arguments.pop("sampling", None) or (tags or {}).get("cost_optimization") or "off"
+        usage = arguments.get("usage_to_date")
+        if isinstance(usage, Mapping):
+            arguments["usage_to_date"] = ",".join(f"{meter}={units}" for meter, units in usage.items())
+        for tag, option in _TAGS_THAT_ARE_OPTIONS.items():
+            if tags and tags.get(tag) and arguments.get(option) is None:
+                arguments[option] = tags[tag]
+        unlimited = arguments.get("daily_budget_limit") == UNLIMITED
+        if unlimited:
+            arguments["daily_budget_limit"] = None
+
+        environment = Settings.from_environ(strict=True)
+        merged = merge_options(environment, arguments)
+        if not alerts:
+            merged = replace(merged, alert_webhook=None)
+        unnamed = tuple(field for field in ("team", "project") if getattr(merged, field) is None)
+        key = api_key or merged.api_key
+        settings = replace(
+            merged,
+            api_key=key,
+            host=host or merged.host,
+            team=merged.team or NOBODY_NAMED,
+            project=merged.project or NOBODY_NAMED,
+            environment=merged.environment or DEFAULT_ENVIRONMENT,
+            daily_budget_limit=None if unlimited else _daily_limit(merged),
+        )
+        # Whose calls and how much is said by budgets of their own; what is left says where they are counted.
+        base = {field: getattr(environment, field) for field in (*_OWNER_FIELDS, *_LIMIT_FIELDS, "governance_policy")}
+        return cls(
+            settings=settings,
+            shared=replace(merged, **base),
+            named=Attribution(**{field: arguments.get(field) for field in _OWNER_FIELDS}, tags=tags),
+            unnamed=unnamed if settings.governance_policy == "strict" else (),
+            key=_key_to_send_with(settings),
+            secret_key=None if secret_key is None else str(secret_key),
+            enable_governance=governance,
+            alerts=alerts,
+            sampling=preset(chosen),
+        )
+
+
+def _daily_limit(settings: Settings) -> Decimal:
+    return DEFAULT_DAILY_LIMIT if settings.daily_budget_limit is None else settings.daily_budget_limit
+
+
+def _key_to_send_with(settings: Settings) -> str | None:
+    if settings.enabled is False:
+        return None
+    if settings.api_key is None:
+        if settings.enabled:
+            raise GenOpsConfigurationError(
+                "POSTHOG_ENABLE is true, but there is no key to send with. Set POSTHOG_API_KEY=phc_…, or pass "
+                "posthog_api_key"
+            )
+        _warn(
+            "the key",
+            "No PostHog project key: the adapter sends nothing, so nothing costs anything. Set POSTHOG_API_KEY=phc_…, "
+            "or pass posthog_api_key",
+        )
+    return settings.api_key
+
+
+def checked_key_and_host(api_key: object, host: object) -> tuple[str | None, str | None]:
+    """Key and host in the form in which they can be used; blank means "not given", as in the environment."""
+    key = None if api_key is None else str(api_key).strip() or None
+    url = None if host is None else str(host).strip() or None
+    try:
+        if key is not None:
+            project_key(key)
+    except ValueError as error:
+        raise GenOpsConfigurationError(f"posthog_api_key cannot be used: {error}") from None
+    try:
+        return key, None if url is None else ingestion_host(url)
+    except ValueError as error:
+        raise GenOpsConfigurationError(
+            f"posthog_host cannot be used: {error}; for example https://us.i.posthog.com"
+        ) from None

@@ -1,0 +1,56 @@
+"""Session recordings: made by a browser or an app, billed to the same organisation, told by the application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.context import get_current
+
+from genops_otel_posthog.adapter import arguments
+from genops_otel_posthog.adapter.governed_client import GovernedClient
+from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
+from genops_otel_posthog.adapter.withholding import raise_if_refused, withheld_for_owner, withheld_for_session
+from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.instrumentation.operations import RECORD_RECORDINGS
+from genops_otel_posthog.money import NANO_PER_USD
+from genops_otel_posthog.pricing.billing import Charge
+from genops_otel_posthog.pricing.meters import RECORDINGS
+
+
+def record_recordings(
+    governed: GovernedClient, session: PostHogAnalyticsSession | None, named: Attribution, count: int
+) -> float:
+    """See :meth:`~.adapter.GenOpsPostHogAdapter.record_session_recording`.
+
+    Args:
+        governed: Who counts them.
+        session: Whose they are.
+        named: The owner that comes before the surroundings.
+        count: How many.
+    """
+    count = arguments.count(count)
+    charges = (Charge(RECORDINGS, count),)
+    telemetry = governed.telemetry
+    withheld = withheld_for_owner() if governed.unnamed else None
+    reserved = 0
+    if withheld is None and session is not None and session.budget_limit is not None:
+        reserved = telemetry.pricer.quote(charges).amount_nano
+        withheld = withheld_for_session(governed, session, reserved)
+    context = get_current() if session is None else session.context_in(get_current())
+    call = governed.open_call(RECORD_RECORDINGS, {}, context, named)
+    args, kwargs = (governed.client,), dict[str, Any]()
+
+    def tell(_client: object) -> None:
+        decision = telemetry.judge_request(charges)
+        if decision is None or decision.allowed:
+            telemetry.conclude(decision, made=True)
+            telemetry.count_request(charges)
+
+    if withheld is None:
+        governed.make(call, tell, args, kwargs)
+    else:
+        governed.withhold(call, withheld, args, kwargs)
+    if reserved and session is not None:
+        session.settle(reserved)
+    raise_if_refused(governed, call, f"recording of {count} session{'' if count == 1 else 's'}", session)
+    return call.amount_nano / NANO_PER_USD

@@ -1,0 +1,62 @@
+"""What the arguments of a session say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from genops_otel_posthog.attribution import FIELDS, Attribution
+from genops_otel_posthog.errors import GenOpsConfigurationError, GenOpsValidationError
+
+_OWNER_ATTRIBUTES: Final = frozenset(FIELDS) - {"session_id"}
+
+
+def session_owner(
+    attributes: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Attribution, dict[str, Any], Decimal | None]:
+    """What the arguments of a session say of it.
+
+    Args:
+        attributes: Its keyword arguments without a meaning of their own.
+        given: Its other owner fields.
+
+    Returns:
+        Its owner, as far as it names one; the attributes that are left; its limit.
+
+    Raises:
+        GenOpsConfigurationError: The limit is no amount of money.
+    """
+    rest = dict(attributes)
+    limit = rest.pop("budget_limit", None)
+    fields = {name: rest.pop(name) for name in list(rest) if name in _OWNER_ATTRIBUTES}
+    tags = {name: str(value) for name, value in rest.items()}
+    owner = Attribution(**{**fields, **{name: value for name, value in given.items() if value is not None}}, tags=tags)
+    return owner, rest, None if limit is None else _limit(limit)
+
+
+def _limit(given: object) -> Decimal:
+    try:
+        limit = Decimal(str(given))
+        if not limit.is_finite() or limit < 0:
+            raise ValueError
+    except (ArithmeticError, ValueError):
+        raise GenOpsConfigurationError(
+            f"budget_limit={given!r} cannot be used: it must be an amount in US dollars, 0 or more"
+        ) from None
+    return limit
+
+
+def worth_of(given: object) -> Decimal:
+    """What a conversion was worth.
+
+    Raises:
+        GenOpsValidationError: It is no number.
+    """
+    try:
+        worth = Decimal(str(given))
+        if isinstance(given, bool) or not worth.is_finite():
+            raise ValueError
+    except (ArithmeticError, ValueError):
+        raise GenOpsValidationError(f"value={given!r} cannot be used: it must be a number") from None
+    return worth
