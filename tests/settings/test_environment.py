@@ -19,6 +19,9 @@ PERSONAL_KEY = "phx_abcdefghijklmnopqrstuvwxyz0123456789"
 EXAMPLES = {variable.name: variable.example for variable in VARIABLES} | {
     "POSTHOG_API_KEY": PROJECT_KEY,
     "POSTHOG_PERSONAL_API_KEY": PERSONAL_KEY,
+    # The examples are commands, whose output is taken.
+    "GENOPS_AUDIT_KEY": "a1" * 32,
+    "GENOPS_PSEUDONYM_KEY": "b2" * 32,
 }
 
 

@@ -36,6 +36,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
     {
+        "audit": Subcommand("genops_otel_posthog.cli.audit:audit", "The audit trail: verify it, export it."),
         "budget": Subcommand("genops_otel_posthog.cli.budget:budget", "How budgets stand, and changing them."),
         "cost": Subcommand("genops_otel_posthog.cli.cost:cost", "What PostHog costs: estimate, forecast, compare."),
         "demo": Subcommand(

@@ -86,6 +86,11 @@ class Settings:
     rudderstack_data_plane_url: str = DEFAULT_DATA_PLANE_URL
     database_url: str | None = field(default=None, repr=False)
     outbox_path: str | None = None
+    audit_path: str | None = None
+    audit_key: str | None = field(default=None, repr=False)
+    audit_fsync: str = "interval"
+    consent_path: str | None = None
+    pseudonym_key: str | None = field(default=None, repr=False)
 
     @property
     def sends_to_posthog(self) -> bool:

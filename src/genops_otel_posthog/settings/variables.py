@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from genops_otel_posthog.settings.budget_variables import BUDGET_VARIABLES
+from genops_otel_posthog.settings.compliance_variables import COMPLIANCE_VARIABLES
 from genops_otel_posthog.settings.destination_variables import DESTINATION_VARIABLES
 from genops_otel_posthog.settings.export_variables import EXPORT_VARIABLES
 from genops_otel_posthog.settings.values import (
@@ -164,6 +165,7 @@ VARIABLES: tuple[Variable, ...] = (
     *BUDGET_VARIABLES,
     *EXPORT_VARIABLES,
     *DESTINATION_VARIABLES,
+    *COMPLIANCE_VARIABLES,
     Variable(
         "GENOPS_OUTBOX_PATH",
         "outbox_path",

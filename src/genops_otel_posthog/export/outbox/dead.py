@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -72,6 +73,14 @@ class DeadLetter:
     last_at: float
     attempts: int
     body: bytes
+
+    def content(self) -> dict[str, Any]:
+        """The event; an empty object when it is none."""
+        try:
+            content = json.loads(self.body)
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 class DeadLetters:
