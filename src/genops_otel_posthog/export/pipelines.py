@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -147,6 +148,24 @@ def release(pipeline: Pipeline, timeout: float) -> bool:
         if is_last:
             del _open[place]
     return pipeline.close(timeout, outbox=plan.outbox is None) if is_last else pipeline.outbox.flush(timeout)
+
+
+def flush_all(timeout: float) -> bool:
+    """Waits until everybody has what the exporters of this process have written.
+
+    Args:
+        timeout: Most seconds.
+
+    Returns:
+        Whether that is so. Otherwise nothing is lost: it is on disk.
+    """
+    deadline = time.monotonic() + timeout
+    with _lock:
+        outboxes = [pipeline.outbox for _, pipeline, _ in _open]
+    flushed = [
+        outbox.flush(max(0.0, deadline - time.monotonic())) for outbox in outboxes
+    ]  # each, whatever the others did
+    return all(flushed)
 
 
 def _after_fork_in_child() -> None:
