@@ -24,7 +24,7 @@ _ASLEEP = 3_600.0  # seconds that an event may wait: between two slices is early
 class _Taker:
     """A destination that takes everything and forgets it."""
 
-    name = "taker"
+    name = "posthog"  # whose events have a price
     account = ""
     max_batch_events = 1_000_000
     max_batch_bytes = max_event_bytes = 1 << 30

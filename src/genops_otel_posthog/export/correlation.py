@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # (https://github.com/PostHog/posthog, rust/capture/src/otel/identity.rs); with the same one a trace that reaches
 # PostHog both ways has one anonymous person.
 _ANONYMOUS: Final = UUID("392e81d5-3d13-4a6f-b541-bdbf6c865e56").bytes
-_NOT_VERSION_NOR_VARIANT: Final = ~(0xF << 76 | 0x3 << 62)
+_VARIANT: Final = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
 
 #: Attributes that name the person, in the order they are asked.
 DISTINCT_ID_SOURCES: Final = (
@@ -42,14 +42,13 @@ SESSION_SOURCES: Final = ("posthog.session_id", "session.id", semconv.GENOPS_SES
 def event_uuid(trace_id: int, span_id: int, rule: str) -> str:
     """The uuid of the event that a rule makes of a span: version 8 (RFC 9562), the same whenever it is made."""
     data = trace_id.to_bytes(16, "big") + span_id.to_bytes(8, "big") + rule.encode("utf-8", "replace")
-    digest = blake2b(data, digest_size=16).digest()
-    return _uuid_text(int.from_bytes(digest, "big"), version=8)
+    return _uuid_text(blake2b(data, digest_size=16).hexdigest(), "8")
 
 
-def _uuid_text(number: int, version: int) -> str:
-    """A number with the bits of a uuid of this version, as text."""
-    digits = f"{number & _NOT_VERSION_NOR_VARIANT | version << 76 | 2 << 62:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+def _uuid_text(digits: str, version: str) -> str:
+    """32 digits with those that say that they are a uuid of this version."""
+    variant = _VARIANT[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def usable_distinct_id(value: object) -> str | None:
@@ -72,8 +71,7 @@ def usable_distinct_id(value: object) -> str | None:
 def anonymous_id(trace_id: str, session: str | None = None) -> str:
     """The id of a person who is not known: a uuid of version 5 for a session, else for a trace."""
     name = f"session:{session}" if session else f"trace:{trace_id}"
-    digest = sha1(_ANONYMOUS + name.encode("utf-8", "replace"), usedforsecurity=False).digest()[:16]
-    return _uuid_text(int.from_bytes(digest, "big"), version=5)
+    return _uuid_text(sha1(_ANONYMOUS + name.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:32], "5")
 
 
 def posthog_session_id(value: object) -> str | None:
@@ -103,7 +101,35 @@ _LIBRARY: Final = {
     "$geoip_disable": True,
 }
 _OWNER_ATTRIBUTES: Final = frozenset(attribute for _, attribute, _ in FIELD_NAMES)
+_USERS: Final = ("user.id", "enduser.id")
 _MOST_OWNERS: Final = 2_048
+
+
+class Whose:
+    """Whose spans they are that name the same owner.
+
+    Attributes:
+        owner: The owner.
+        base: What the resource says, which the span's own attributes add to.
+        distinct_id: The person, where the owner names one.
+        properties: Those of every event, without what differs from span to span.
+        names_user: Whether they name the user.
+    """
+
+    __slots__ = ("base", "distinct_id", "names_user", "owner", "properties")
+
+    def __init__(self, owner: Attribution, base: Attribution) -> None:
+        self.owner = owner
+        self.base = base
+        self.distinct_id = usable_distinct_id(owner.user_id)
+        self.properties: dict[str, Any] = {
+            semconv.PROPERTY_DOLLAR_TRACE_ID: None,
+            semconv.PROPERTY_DOLLAR_SPAN_ID: None,
+            semconv.PROPERTY_TRACE_ID: None,
+            **_LIBRARY,
+            **owner.event_properties(),
+        }
+        self.names_user = semconv.PROPERTY_USER_ID in self.properties
 
 
 class Correlation:
@@ -117,57 +143,55 @@ class Correlation:
     def __init__(self, defaults: Attribution, trace_url: str | None = None) -> None:
         self._defaults = defaults
         self._trace_url = trace_url
-        self._of_resources: dict[int, tuple[Mapping[str, Any], Attribution]] = {}
-        self._of_values: dict[tuple[Any, ...], Attribution] = {}
+        self._of_resources: dict[int, tuple[Mapping[str, Any], Whose]] = {}
+        self._of_values: dict[tuple[Any, ...], Whose] = {}
 
-    def owner(self, span: SpanView) -> Attribution:
+    def whose(self, span: SpanView) -> Whose:
         """Whose span it is. Answers are kept, because owners come again and again."""
-        base = self._of_resource(span.resource)
-        named = [
-            item
-            for item in span.attributes.items()
-            if item[0] in _OWNER_ATTRIBUTES or item[0].startswith(semconv.GENOPS_TAG_PREFIX)
-        ]
-        if not named:
-            return base
-        key = (base, *named)
+        of_resource = self._of_resource(span.resource)
+        names: tuple[str, ...] | None = span.shape.plans.get(_OWNER_ATTRIBUTES)
+        if names is None:
+            names = span.shape.plans[_OWNER_ATTRIBUTES] = tuple(filter(_is_of_owner, span.shape.names))
+        if not names:
+            return of_resource
+        base, attributes = of_resource.owner, span.attributes
+        values = [attributes[name] for name in names]
+        key = (id(base), names, *values)
         try:
             known = self._of_values.get(key)
         except TypeError:  # a value that is a list
-            return Attribution.from_attributes(span.attributes).over(base)
-        if known is None:
-            known = Attribution.from_attributes(span.attributes).over(base)
-            if len(self._of_values) >= _MOST_OWNERS:
-                self._of_values = {}
-            self._of_values[key] = known
+            known = None
+        if known is None or known.base is not base:
+            known = Whose(Attribution.from_attributes(attributes).over(base), base)
+            if all(type(value) is str for value in values):  # 1 and true are equal, and not the same owner
+                if len(self._of_values) >= _MOST_OWNERS:
+                    self._of_values = {}
+                self._of_values[key] = known
         return known
 
-    def _of_resource(self, resource: Mapping[str, Any]) -> Attribution:
+    def _of_resource(self, resource: Mapping[str, Any]) -> Whose:
         # A process has one resource, so its identity is the key; holding it keeps the identity from being used again.
         known = self._of_resources.get(id(resource))
         if known is not None and known[0] is resource:
             return known[1]
         owner = Attribution.from_resource(resource).over(self._defaults)
+        whose = Whose(owner, owner)
         if len(self._of_resources) >= 64:
             self._of_resources = {}
-        self._of_resources[id(resource)] = (resource, owner)
-        return owner
+        self._of_resources[id(resource)] = (resource, whose)
+        return whose
 
-    def properties(self, span: SpanView, owner: Attribution) -> dict[str, Any]:
+    def properties(self, span: SpanView, whose: Whose) -> dict[str, Any]:
         """The properties that every event of a span has."""
-        properties: dict[str, Any] = {
-            semconv.PROPERTY_DOLLAR_TRACE_ID: span.trace_id,
-            semconv.PROPERTY_DOLLAR_SPAN_ID: span.span_id,
-            semconv.PROPERTY_TRACE_ID: span.trace_id,
-            **_LIBRARY,
-            **owner.event_properties(),
-        }
-        if semconv.PROPERTY_USER_ID not in properties:
-            user = span.first("user.id", "enduser.id")
+        properties = whose.properties.copy()
+        properties[semconv.PROPERTY_DOLLAR_TRACE_ID] = properties[semconv.PROPERTY_TRACE_ID] = span.trace_id
+        properties[semconv.PROPERTY_DOLLAR_SPAN_ID] = span.span_id
+        if not whose.names_user:
+            user = span.first(*_USERS)
             if user is not None:
                 properties[semconv.PROPERTY_USER_ID] = user
-        for source in SESSION_SOURCES:
-            session = posthog_session_id(span.attributes.get(source))
+        for source in span.shape.among(SESSION_SOURCES):
+            session = posthog_session_id(span.attributes[source])
             if session is not None:
                 properties["$session_id"] = session
                 break
@@ -176,11 +200,16 @@ class Correlation:
             properties["trace_url"] = link
         return properties
 
-    def groups(self, properties: Mapping[str, Any]) -> dict[str, str]:
-        """The PostHog groups of an event: its workspace and its organisation."""
-        groups: dict[str, str] = {}
-        for group, name in _GROUPS:
-            key = properties.get(name)
-            if key:
-                groups[group] = str(key)
-        return groups
+
+def groups_of(properties: Mapping[str, Any]) -> dict[str, str]:
+    """The PostHog groups of an event: its workspace and its organisation."""
+    groups: dict[str, str] = {}
+    for group, name in _GROUPS:
+        key = properties.get(name)
+        if key:
+            groups[group] = str(key)
+    return groups
+
+
+def _is_of_owner(attribute: str) -> bool:
+    return attribute in _OWNER_ATTRIBUTES or attribute.startswith(semconv.GENOPS_TAG_PREFIX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,8 @@ NOT_DURABLE: Final = "not_durable"
 
 _MEANT: Final = frozenset({BUDGET})
 """Reasons for a drop that somebody has decided on."""
+
+_NONE: Final[Mapping[str, int]] = {}
 
 
 class Pipeline:
@@ -104,12 +107,22 @@ class Pipeline:
             return True
 
     def _put(self, conversion: Conversion) -> str:
-        unmade = [left.reason.value for left in conversion.left_out if left.reason is not Reason.FILTERED]
-        became = Counter(unmade)
-        for made in conversion.made:
-            became[self._write(made, conversion.owner)] += 1
+        made, left_out = conversion.made, conversion.left_out
+        if len(made) == 1 and not left_out:  # as it is nearly always
+            reason = self._write(made[0], conversion.owner)
+            if reason == TAKEN:
+                self.tally.add(1, enqueued=1, dropped=_NONE)
+                return "" if self.outbox.durable else NOT_DURABLE
+            return self._count(Counter((reason,)))
+        became = Counter(left.reason.value for left in left_out if left.reason is not Reason.FILTERED)
+        for one in made:
+            became[self._write(one, conversion.owner)] += 1
+        return self._count(became)
+
+    def _count(self, became: Counter[str]) -> str:
+        ended = sum(became.values())
         enqueued, sampled = became.pop(TAKEN, 0), became.pop(SAMPLED, 0)
-        self.tally.add(len(unmade) + len(conversion.made), sampled=sampled, enqueued=enqueued, dropped=became)
+        self.tally.add(ended, sampled=sampled, enqueued=enqueued, dropped=became)
         lost = next((reason for reason in became if reason not in _MEANT), "")
         return lost or (NOT_DURABLE if enqueued and not self.outbox.durable else "")
 
@@ -122,14 +135,15 @@ class Pipeline:
             return admission
         became = INTERNAL_ERROR
         try:
-            became = self._append(admission.event)
+            # What the budgets have changed is no longer what was encoded.
+            became = self._append(admission.event, made.encoded if admission.event is made.event else None)
         finally:
             spending.conclude(admission, made=became == TAKEN)
         return became
 
-    def _append(self, event: Event) -> str:
+    def _append(self, event: Event, encoded: bytes | None) -> str:
         try:
-            return self.outbox.offer(encode(event), event.importance)
+            return self.outbox.offer(encode(event, encoded), event.importance)
         except OutboxFullError:  # the application wants to be told, but there is nobody here who could be
             return QUEUE_FULL
         except (TypeError, ValueError):

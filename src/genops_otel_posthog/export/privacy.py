@@ -7,7 +7,7 @@ properties whose name says that they are secrets are left out unless the list is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Any, Final
@@ -36,6 +36,7 @@ SECRET_NAMES: Final = (
 _KEPT: Final = frozenset({"$process_person_profile", "$geoip_disable"})
 
 _MOST_KNOWN: Final = 4_096
+_MOST_KNOWN_KINDS: Final = 1_024
 
 Redact = Callable[[Event], "Event | None"]
 
@@ -63,6 +64,9 @@ class Privacy:
     redact: Redact | None = None
     _tests: dict[str, re.Pattern[str] | None] = field(init=False, repr=False, compare=False, default_factory=dict)
     _known: dict[Any, str | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _leaving: dict[tuple[Any, ...], tuple[tuple[Any, str], ...] | None] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         for name in ("allow_events", "deny_events", "allow_properties", "deny_properties"):
@@ -98,6 +102,29 @@ class Privacy:
             self._known.clear()
         self._known[name] = leaves
         return leaves
+
+    def without_secrets(self, properties: Mapping[Any, Any]) -> dict[str, Any]:
+        """The properties that leave, by the names under which they do: a mapping that may be the given one.
+
+        Events of one kind have the same names, so what becomes of these is kept.
+        """
+        names = tuple(properties)
+        try:
+            leaving = self._leaving[names]
+        except KeyError:
+            leaving = self._leaving_of(names)
+        if leaving is None and isinstance(properties, dict):
+            return properties
+        return {name: properties[given] for given, name in leaving or ((given, given) for given in names)}
+
+    def _leaving_of(self, names: tuple[Any, ...]) -> tuple[tuple[Any, str], ...] | None:
+        found = [(given, self.name_of(given)) for given in names]
+        leaving = tuple((given, name) for given, name in found if name is not None)
+        answer = None if all(type(given) is str and given == name for given, name in found) else leaving
+        if len(self._leaving) >= _MOST_KNOWN_KINDS:
+            self._leaving.clear()
+        self._leaving[names] = answer
+        return answer
 
     def _leaves(self, name: str) -> bool:
         lower = name.lower()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from genops_otel_posthog.export.rules.builtin import FAMILIES, builtin_rules
-from genops_otel_posthog.export.rules.engine import Conversion, LeftOut, Made, Reason, Rules
+from genops_otel_posthog.export.rules.conversion import Conversion, LeftOut, Made, Reason
+from genops_otel_posthog.export.rules.engine import Rules
 from genops_otel_posthog.export.rules.rule import PRESENT, EventDraft, EventTemplate, Skip, SpanRule, one_of, prefix
 from genops_otel_posthog.export.rules.view import SpanView
 

@@ -1,7 +1,7 @@
 """From the conditions of rules to an index: what a span has decides which few rules are asked at all.
 
-Most spans meet no rule. They cost one look-up of the scope, one of the name, and one pass over the keys of their
-attributes.
+Most spans meet no rule. What a scope, a name and the names of attributes lead to is found once and kept with their
+:class:`~.shapes.Shape`, so that such a span costs one look-up.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from genops_otel_posthog.export.rules.rule import OneOf, Prefix, Present, SpanRule
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
     from genops_otel_posthog.export.rules.view import SpanView
 
 _WILD = re.compile(r"[*?\[]")
@@ -37,6 +35,7 @@ class Candidate:
         "_statuses",
         "ask_any_attribute",
         "ask_span_event",
+        "is_met",
         "names_own_spans",
         "position",
         "rule",
@@ -54,17 +53,23 @@ class Candidate:
         self.ask_any_attribute = bool(rule.any_attribute)
         self.ask_span_event = bool(rule.span_event)
         self.names_own_spans = rule.scope is not None and not _WILD.match(rule.scope)
+        self.is_met = False
+
+    def settle(self) -> None:
+        """Notes, once the index is through, whether every span that it leads here from meets the rule."""
+        asks = self._kinds or self._statuses or self._attributes or self.ask_any_attribute or self.ask_span_event
+        self.is_met = not asks
+
+    def is_about(self, scope: str, name: str) -> bool:
+        """Whether a span of this scope and name meets the conditions about these."""
+        return (self._scope is None or bool(self._scope(scope))) and (self._name is None or bool(self._name(name)))
 
     def meets(self, span: SpanView) -> bool:
-        """Whether the span meets every condition."""
+        """Whether a span that the rule :meth:`is_about` meets every other condition."""
         rule = self.rule
         if self._kinds and span.kind not in self._kinds:
             return False
         if self._statuses and span.status not in self._statuses:
-            return False
-        if self._scope is not None and not self._scope(span.scope):
-            return False
-        if self._name is not None and not self._name(span.name):
             return False
         attributes = span.attributes
         for name, test in self._attributes:
@@ -91,7 +96,6 @@ class Index:
         self._always: list[Candidate] = []
         for position, rule in enumerate(rules):
             self._put(Candidate(rule, position))
-        self._no_key = frozenset(self._keys).isdisjoint
 
     def _put(self, candidate: Candidate) -> None:
         rule = candidate.rule
@@ -111,26 +115,38 @@ class Index:
                 self._events.setdefault(name, []).append(candidate)
         else:
             self._always.append(candidate)
+        candidate.settle()
 
-    def candidates(self, span: ReadableSpan) -> list[Candidate]:
-        """The rules that a span may meet, in their order."""
-        found = list(self._always)
-        scope = span.instrumentation_scope
-        if scope is not None and scope.name in self._scopes:
-            found += self._scopes[scope.name]
-        if span.name in self._names:
-            found += self._names[span.name]
-        attributes = span.attributes
-        if attributes and not self._no_key(attributes):
-            for key in self._keys.keys() & attributes.keys():
-                found += self._keys[key]
-        if self._events and (events := span.events):
-            for event in {event.name for event in events}:
-                found += self._events.get(event, ())
-        if len(found) > 1:
-            ordered = {candidate.position: candidate for candidate in found}
-            return [ordered[position] for position in sorted(ordered)]
+    def candidates(self, span: SpanView) -> list[Candidate]:
+        """The rules that a span may meet, in their order; only :meth:`Candidate.meets` is left to be asked."""
+        place = (span.scope, span.name)
+        found: list[Candidate] | None = span.shape.found.get(place)
+        if found is None:
+            found = self._found(span)
+            span.shape.remember_found(place, found)
+        if self._events and span.has_events:
+            return self._with_events(span, found)
         return found
+
+    def _found(self, span: SpanView) -> list[Candidate]:
+        scope, name = span.scope, span.name
+        found = [*self._always, *self._scopes.get(scope, ()), *self._names.get(name, ())]
+        for key in self._keys.keys() & set(span.shape.names):
+            found += self._keys[key]
+        return _in_order(candidate for candidate in found if candidate.is_about(scope, name))
+
+    def _with_events(self, span: SpanView, found: list[Candidate]) -> list[Candidate]:
+        more = [
+            candidate for event in {event.name for event in span.events} for candidate in self._events.get(event, ())
+        ]
+        if not more:
+            return found
+        return _in_order([*found, *(candidate for candidate in more if candidate.is_about(span.scope, span.name))])
+
+
+def _in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
+    ordered = {candidate.position: candidate for candidate in candidates}
+    return [ordered[position] for position in sorted(ordered)]
 
 
 def _name_test(pattern: str | None) -> Callable[[str], object] | None:

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from genops_otel_posthog.export.encoding import encode_plain
 from genops_otel_posthog.export.text import MAX_VALUE_BYTES, spoken, text
 
 MAX_EVENT_BYTES = 900_000
@@ -32,12 +33,51 @@ MAX_DEPTH = 12
 MAX_ITEMS = 2_000
 """Most items of one list or mapping inside a property."""
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _EXACT_INTEGERS = 2**63
 _PLAIN_TEXT_LENGTH = 1_000
 _SHORT_LENGTH = 256  # characters of ASCII
 _SHORT_BYTES = 350  # what such a text takes with a name, mostly
 _MOST_NAMED = 50
 _ELLIPSIS = "…"
+
+
+def encoded_as_it_is(properties: dict[str, Any], given: int, limit: int) -> tuple[dict[str, Any], bytes] | None:
+    """The properties and their JSON, where nothing of them has to be repaired or cut, as it is nearly always.
+
+    The encoder refuses what JSON cannot say, and the size of what it made is that of all values together. So values
+    need not be looked at one by one; only lists, mappings and whatever else is no plain value go through
+    :class:`Plain` first.
+
+    Args:
+        properties: Those that leave, by the names under which they do.
+        given: How many there were before.
+        limit: Most bytes of all values together.
+
+    Returns:
+        ``None`` where :class:`Plain` has to look at every value.
+    """
+    room = min(limit, MAX_VALUE_BYTES) - _SHORT_BYTES * given
+    if room < 0 or given > MAX_PROPERTIES:
+        return None
+    kinds = set(map(type, properties.values()))
+    if not kinds <= _SCALARS:
+        plain = Plain(room)
+        made = {name: plain.value(value) for name, value in properties.items() if type(value) not in _SCALARS}
+        if plain.cut or plain.left < 0:
+            return None
+        room = plain.left
+        properties = {**properties, **made}
+    encoded = encode_plain(properties)
+    if encoded is None or len(encoded) > room:
+        return None
+    if float in kinds and b"null" in encoded and not all(map(math.isfinite, _floats(properties))):
+        return None
+    return properties, encoded
+
+
+def _floats(properties: Mapping[str, Any]) -> list[float]:
+    return [value for value in properties.values() if type(value) is float]
 
 
 class Plain:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from genops_otel_posthog.export.rules.shapes import Shape, Shapes
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Event as SpanEvent
     from opentelemetry.sdk.trace import ReadableSpan
@@ -30,22 +32,27 @@ class SpanView:
         attributes: Its attributes.
         name: Its name.
         scope: Name of the instrumentation scope.
+        shape: What it has in common with spans that have attributes of the same names.
         trace_number: The trace id as a number.
         span_number: The span id as a number.
         trace_id: The trace id, 32 hex digits.
         span_id: The span id, 16 hex digits.
         start: Nanoseconds since 1970-01-01 UTC.
         end: The same.
-        events: Its span events.
+
+    Args:
+        span: The span.
+        shapes: Where shapes are kept; a span without has one of its own.
     """
 
     __slots__ = (
+        "_events",
         "_status",
         "attributes",
         "end",
-        "events",
         "name",
         "scope",
+        "shape",
         "span",
         "span_id",
         "span_number",
@@ -54,14 +61,15 @@ class SpanView:
         "trace_number",
     )
 
-    def __init__(self, span: ReadableSpan) -> None:
+    def __init__(self, span: ReadableSpan, shapes: Shapes | None = None) -> None:
         # The SDK's own mapping takes five times as long for every look-up.
-        self.attributes: Mapping[str, Any] = dict(span.attributes or _NOTHING)
-        self.events: Sequence[SpanEvent] = span.events
+        self.attributes: Mapping[str, Any] = _copied(span.attributes)
+        self.shape: Shape = (Shapes() if shapes is None else shapes).of(self.attributes)
         self.name: str = span.name
         scope = span.instrumentation_scope
         self.scope: str = scope.name if scope is not None else ""
         self.span = span
+        self._events: Sequence[SpanEvent] | None = None
         self._status: str | None = None
 
     def require_ids_and_times(self) -> None:
@@ -83,6 +91,19 @@ class SpanView:
         self.span_number: int = context.span_id
         self.trace_id = f"{context.trace_id:032x}"
         self.span_id = f"{context.span_id:016x}"
+
+    @property
+    def events(self) -> Sequence[SpanEvent]:
+        """Its span events."""
+        if self._events is None:
+            self._events = self.span.events
+        return self._events
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are any."""
+        # The SDK copies the list under a lock to give it; that it is empty can be seen without.
+        return bool(getattr(self.span, "_events", True)) and bool(self.events)
 
     @property
     def kind(self) -> str:
@@ -171,6 +192,17 @@ class SpanView:
         return int(match[1]) if match else None
 
 
+def _copied(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if attributes is None:
+        return _NOTHING
+    try:
+        # The SDK's mapping copies itself at once; anybody else's would be read one by one.
+        copy: Mapping[str, Any] = attributes.copy()  # type: ignore[attr-defined]  # not of every mapping: see below
+    except AttributeError:
+        return dict(attributes)
+    return copy
+
+
 _STATUS_IN_TEXT = re.compile(r"\b(?:status|error) code:? ([1-5]\d\d)\b", re.IGNORECASE)
 
 #: What a rule can ask for besides attributes, by the name it is asked for.
@@ -188,17 +220,23 @@ FACTS: Mapping[str, Callable[[SpanView], Any]] = {
 RESOURCE_PREFIX = "resource."
 
 
+def source_of(source: str) -> Callable[[SpanView], Any] | None:
+    """What gives the value that a rule names where that is no attribute: one of :data:`FACTS`, or ``resource.`` and a
+    resource's attribute; ``None`` when there is nothing of the name."""
+    fact = FACTS.get(source)
+    if fact is None and source.startswith(RESOURCE_PREFIX):
+        name = source[len(RESOURCE_PREFIX) :]
+        return lambda span: span.resource.get(name)
+    return fact
+
+
 def value_of(span: SpanView, source: str) -> Any:
-    """The value that a rule names: an attribute, one of :data:`FACTS`, or ``resource.`` and a resource's attribute."""
+    """The value that a rule names: an attribute, or what :func:`source_of` gives."""
     value = span.attributes.get(source)
     if value is not None:
         return value
-    fact = FACTS.get(source)
-    if fact is not None:
-        return fact(span)
-    if source.startswith(RESOURCE_PREFIX):
-        return span.resource.get(source[len(RESOURCE_PREFIX) :])
-    return None
+    fact = source_of(source)
+    return None if fact is None else fact(span)
 
 
 def iso_time(nanoseconds: int) -> str:
