@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import logging
 import sys
@@ -11,11 +13,45 @@ from pathlib import Path
 
 import pytest
 
+import genops_otel_posthog
 import genops_otel_posthog.compat as compat
 from genops_otel_posthog import errors
 from genops_otel_posthog.adapter import validation, zero_code
 from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
+
+#: Names of the guide's own pieces, which it shows as code to copy or uses without importing them.
+GUIDE_NAMES = (
+    "BatchEventProcessor",
+    "CachedFeatureFlagEvaluator",
+    "GenOpsPostHogAdapter",
+    "PostHogAnalyticsSession",
+    "PostHogCostCalculator",
+    "ScalablePostHogAnalytics",
+    "analyze_weekly_cost_trend",
+    "create_tenant_adapter",
+    "export_analytics_metrics",
+    "get_daily_event_count",
+    "get_daily_flag_count",
+    "send_alert",
+    "send_to_datadog",
+    "smart_event_sampling",
+)
+
+
+@functools.cache
+def defined_names() -> dict[str, set[str]]:
+    """Classes and functions at the top of each module of the package, by the module's name without the package's."""
+    package = Path(genops_otel_posthog.__file__).parent
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts): {
+            node.name
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        }
+        for path in package.rglob("*.py")
+    }
 
 
 def forget_genops() -> None:
@@ -41,6 +77,10 @@ def no_genops() -> Iterator[None]:
         ("genops.providers.posthog", "PostHogCostCalculator", PostHogCostCalculator),
         ("genops.providers.posthog_validation", "validate_setup", validation.validate_setup),
         ("genops.providers.posthog_validation", "print_validation_result", validation.print_validation_result),
+        ("genops.providers.posthog", "PostHogAnalyticsSession", PostHogAnalyticsSession),
+        ("genops.providers.posthog", "GenOpsBudgetExceededError", errors.GenOpsBudgetExceededError),
+        ("genops.providers.posthog_validation", "ValidationLevel", validation.ValidationLevel),
+        ("genops.core.exceptions", "GenOpsBudgetExceededError", errors.GenOpsBudgetExceededError),
         ("genops.core.exceptions", "GenOpsConfigurationError", errors.GenOpsConfigurationError),
         ("genops.core.exceptions", "GenOpsValidationError", errors.GenOpsValidationError),
     ],
@@ -51,12 +91,26 @@ def test_an_alias_is_the_same_object(module: str, name: str, original: object) -
     assert getattr(importlib.import_module(module), name) is original
 
 
+@pytest.mark.requirement("D-22", "E-04")
 def test_every_alias_exists() -> None:
     compat.install_aliases()
 
     for module, names in compat.ALIASES.items():
         for name in names:
             assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+@pytest.mark.requirement("D-22")
+@pytest.mark.parametrize("name", GUIDE_NAMES)
+def test_what_the_guide_names_has_an_alias_as_soon_as_it_exists(name: str) -> None:
+    homes = {
+        f"{module}.{name}"
+        for module, names in defined_names().items()
+        if name in names and module.startswith(("adapter.", "pricing.", "service."))
+    }
+    aliased = compat.ALIASES["genops.providers.posthog"].get(name)
+
+    assert homes == (set() if aliased is None else {f"{aliased}.{name}"})
 
 
 def test_packages_on_the_way_can_be_walked_through() -> None:

@@ -17,7 +17,19 @@ _logger = logging.getLogger(__name__)
 
 _PACKAGE = "genops_otel_posthog"
 
-#: Alias module → {name: module of ours that defines it}.
+_ERRORS = dict.fromkeys(
+    (
+        "GenOpsBudgetExceededError",
+        "GenOpsConfigurationError",
+        "GenOpsError",
+        "GenOpsProviderError",
+        "GenOpsValidationError",
+    ),
+    "errors",
+)
+
+#: Alias module → {name: module of ours that defines it}. The guide uses names that it forgets to import; they can be
+#: imported from where it says that their neighbours are.
 ALIASES: dict[str, dict[str, str]] = {
     "genops.providers.posthog": {
         "auto_instrument": "adapter.zero_code",
@@ -25,23 +37,28 @@ ALIASES: dict[str, dict[str, str]] = {
         "uninstrument_posthog": "adapter.zero_code",
         "get_current_adapter": "adapter.zero_code",
         "GenOpsPostHogAdapter": "adapter.adapter",
+        "PostHogAnalyticsSession": "adapter.session",
         "PostHogCostCalculator": "pricing.calculator",
+        **_ERRORS,
     },
-    "genops.providers.posthog_validation": {
-        "validate_setup": "adapter.validation",
-        "print_validation_result": "adapter.validation",
-        "validate_environment_config": "adapter.validation",
-        "validate_posthog_connection": "adapter.validation",
-        "ValidationIssue": "adapter.validation",
-        "ValidationLevel": "adapter.validation",
-        "ValidationResult": "adapter.validation",
-    },
-    "genops.core.exceptions": {
-        "GenOpsError": "errors",
-        "GenOpsConfigurationError": "errors",
-        "GenOpsProviderError": "errors",
-        "GenOpsValidationError": "errors",
-    },
+    "genops.providers.posthog_validation": dict.fromkeys(
+        (
+            "ValidationIssue",
+            "ValidationLevel",
+            "ValidationResult",
+            "get_setup_recommendations",
+            "interactive_setup_wizard",
+            "print_validation_result",
+            "validate_cost_tracking_configuration",
+            "validate_environment_config",
+            "validate_genops_posthog_integration",
+            "validate_posthog_connection",
+            "validate_sdk_dependencies",
+            "validate_setup",
+        ),
+        "adapter.validation",
+    ),
+    "genops.core.exceptions": _ERRORS,
 }
 
 
