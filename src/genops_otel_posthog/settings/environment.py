@@ -14,6 +14,7 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.settings.budget_variables import DEFAULT_LEDGER_WAIT_MS
 from genops_otel_posthog.settings.destination_variables import DEFAULT_DATA_PLANE_URL
 from genops_otel_posthog.settings.names import KNOWN, PREFIX, meant_name
+from genops_otel_posthog.settings.service_variables import Network
 from genops_otel_posthog.settings.values import BAGGAGE_FIELDS, warn_once
 from genops_otel_posthog.settings.variable import Variable
 from genops_otel_posthog.settings.variables import (
@@ -91,6 +92,11 @@ class Settings:
     audit_fsync: str = "interval"
     consent_path: str | None = None
     pseudonym_key: str | None = field(default=None, repr=False)
+    flush_at: int | None = None
+    flush_interval_ms: int | None = None
+    analytics_url: str | None = field(default=None, repr=False)
+    egress_ips: tuple[Network, ...] | None = None
+    debug: tuple[str, ...] | None = None
 
     @property
     def sends_to_posthog(self) -> bool:

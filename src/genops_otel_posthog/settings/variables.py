@@ -9,6 +9,7 @@ from genops_otel_posthog.settings.budget_variables import BUDGET_VARIABLES
 from genops_otel_posthog.settings.compliance_variables import COMPLIANCE_VARIABLES
 from genops_otel_posthog.settings.destination_variables import DESTINATION_VARIABLES
 from genops_otel_posthog.settings.export_variables import EXPORT_VARIABLES
+from genops_otel_posthog.settings.service_variables import SERVICE_VARIABLES
 from genops_otel_posthog.settings.values import (
     BAGGAGE_FIELDS,
     choice,
@@ -175,13 +176,12 @@ VARIABLES: tuple[Variable, ...] = (
         "/var/lib/shop/outbox",
         text,
     ),
+    *SERVICE_VARIABLES,
 )
 
 #: Variables that are announced but not acted on yet, with what they will mean.
 ANNOUNCED: Mapping[str, str] = MappingProxyType(
     {
-        "POSTHOG_FLUSH_AT": "Events per batch.",
-        "POSTHOG_FLUSH_INTERVAL": "Longest time between batches, in milliseconds.",
         "GENOPS_DURABLE_CAPTURE": "Whether the application's own events go through the outbox.",
     }
 )
