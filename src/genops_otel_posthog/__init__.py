@@ -36,9 +36,13 @@ if TYPE_CHECKING:
     from genops_otel_posthog.pricing.book import PriceBook
     from genops_otel_posthog.pricing.calculator import PostHogCostCalculator
     from genops_otel_posthog.processor import GovernanceSpanProcessor
+    from genops_otel_posthog.service.analytics.service import AnalyticsService
+    from genops_otel_posthog.service.egress import is_posthog_egress_ip
+    from genops_otel_posthog.service.posthog_service import PostHogService
 
 #: Where each public name is defined.
 _HOME = {
+    "AnalyticsService": "service.analytics.service",
     "Attribution": "attribution",
     "Budget": "budgets.budget",
     "BudgetPolicy": "budgets.budget",
@@ -52,6 +56,7 @@ _HOME = {
     "PostHogAnalyticsSession": "adapter.session",
     "PostHogCostCalculator": "pricing.calculator",
     "PostHogInstrumentor": "instrumentation",
+    "PostHogService": "service.posthog_service",
     "PostHogSpanExporter": "export.exporter",
     "PriceBook": "pricing.book",
     "SpanRule": "export.rules.rule",
@@ -59,12 +64,14 @@ _HOME = {
     "get_current_adapter": "adapter.zero_code",
     "governance": "attribution",
     "instrument_posthog": "adapter.zero_code",
+    "is_posthog_egress_ip": "service.egress",
     "print_validation_result": "adapter.validation",
     "uninstrument_posthog": "adapter.zero_code",
     "validate_setup": "adapter.validation",
 }
 
 __all__ = [
+    "AnalyticsService",
     "Attribution",
     "Budget",
     "BudgetPolicy",
@@ -78,6 +85,7 @@ __all__ = [
     "PostHogAnalyticsSession",
     "PostHogCostCalculator",
     "PostHogInstrumentor",
+    "PostHogService",
     "PostHogSpanExporter",
     "PriceBook",
     "SpanRule",
@@ -86,6 +94,7 @@ __all__ = [
     "get_current_adapter",
     "governance",
     "instrument_posthog",
+    "is_posthog_egress_ip",
     "print_validation_result",
     "uninstrument_posthog",
     "validate_setup",

@@ -45,6 +45,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "dev": Subcommand("genops_otel_posthog.cli.dev:dev", "Run a local PostHog and OTLP receiver.", "receiver"),
         "doctor": Subcommand("genops_otel_posthog.cli.doctor:doctor", "Is this set up right, and if not, what to do."),
         "flags": Subcommand("genops_otel_posthog.cli.flags:flags", "Feature flags beside PostHog."),
+        "ips": Subcommand("genops_otel_posthog.cli.ips:ips", "The addresses from which PostHog calls you."),
         "outbox": Subcommand("genops_otel_posthog.cli.outbox:outbox", "Events that are not delivered yet."),
         "setup": Subcommand("genops_otel_posthog.cli.setup:setup", "Questions, and a .env file that validates."),
         "usage": Subcommand("genops_otel_posthog.cli.usage:usage", "Real usage, from PostHog's billing API."),

@@ -51,7 +51,7 @@ def track_interaction(
     Raises:
         GenOpsValidationError: The kind is another, and ``strict``.
     """
-    _known("interaction", kind, INTERACTION_TYPES, strict)
+    check_known("interaction", kind, INTERACTION_TYPES, strict=strict)
     _analyse(
         "interaction",
         {
@@ -141,7 +141,7 @@ def track_cognitive_state_change(
     Raises:
         GenOpsValidationError: The mode is another, and ``strict``.
     """
-    _known("cognitive mode", cognitive_mode, COGNITIVE_MODES, strict)
+    check_known("cognitive mode", cognitive_mode, COGNITIVE_MODES, strict=strict)
     values = {
         "cognitive_mode": cognitive_mode,
         "confidence": confidence,
@@ -175,7 +175,12 @@ def _as_attribute(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, Mapping) else value
 
 
-def _known(what: str, value: str, known: Sequence[str], strict: bool) -> None:
+def check_known(what: str, value: str, known: Sequence[str], *, strict: bool) -> None:
+    """Says that a value is none of the known ones.
+
+    Raises:
+        GenOpsValidationError: It is none, and ``strict``; otherwise that is a warning.
+    """
     if value in known:
         return
     problem = f"{value!r} is not a known {what}; known are {', '.join(known)}"

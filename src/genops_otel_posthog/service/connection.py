@@ -1,0 +1,180 @@
+"""The service's connection to PostHog: the SDK's client from its start to its stop, or the reason why there is none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from genops_otel_posthog.acceptance import masked_key
+from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.service.admission import Admission, Consent, privacy_from_environment
+from genops_otel_posthog.service.configuration import PostHogServiceConfig, checked, config_from
+from genops_otel_posthog.service.counts import Tally
+from genops_otel_posthog.service.debugging import debug_as_asked
+from genops_otel_posthog.service.waiting import done_within, flush_for
+from genops_otel_posthog.settings.once import WarnOnce
+
+if TYPE_CHECKING:
+    from posthog import Posthog
+
+_logger = logging.getLogger(__name__)
+_warn = WarnOnce(_logger)
+
+Send = Callable[["Posthog", Admission], "str | None"]
+"""Hands something to the SDK, and returns the uuid of the event that the SDK took, if it took it."""
+
+_IDLE: Final = ("disabled", "no_key")
+
+
+class Connection:
+    """A client that is made, used and shut down; what became of its use is counted.
+
+    Args:
+        consent: Asked before anything about anybody is sent.
+
+    Attributes:
+        state: ``new``, ``ready``, ``disabled``, ``no_key`` or ``stopped``.
+        client: The SDK's, while ``ready``.
+        tally: What became of what was told.
+    """
+
+    def __init__(self, consent: Consent | None) -> None:
+        self.state = "new"
+        self.client: Posthog | None = None
+        self.tally = Tally()
+        self._consent = consent
+        self._admission: Admission | None = None
+        self.start_over()
+        start_over_after_fork(self)
+
+    def start_over(self) -> None:
+        """Has a lock that nobody holds; called in a forked process."""
+        self._lock = threading.Lock()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has been started and not been stopped."""
+        return self.state == "ready" or self.state in _IDLE
+
+    def ask(self, consent: Consent | None) -> None:
+        """Asks somebody else for consent from now on, ``None`` for nobody."""
+        self._consent = consent
+        if self._admission is not None:
+            self._admission.consent = consent
+
+    def start(self, given: PostHogServiceConfig | Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> bool:
+        """Makes the client, unless it is switched off or has no key; says whether nothing went wrong."""
+        with self._lock:
+            if self.is_started:
+                _logger.debug("PostHog service: it has been started before")
+                return True
+            try:
+                config = config_from(given, keywords)
+                problems = config.problems() if config.api_key else []  # to have no key is no failure
+                if problems:
+                    raise GenOpsConfigurationError("\n".join(problems))
+                self._admission = Admission(privacy_from_environment(os.environ), self._consent)
+                debug_as_asked()
+                self._start(config)
+            except GenOpsConfigurationError as problem:
+                _logger.error("PostHog service: it is not started. %s", problem)
+                return False
+            return True
+
+    def _start(self, config: PostHogServiceConfig) -> None:
+        if not config.is_enabled:
+            _logger.info("PostHog service: it is switched off and sends nothing")
+            self.state = "disabled"
+        elif not config.api_key:
+            _logger.warning(
+                "PostHog service: it is enabled and has no key, so it runs in mock mode and sends nothing. "
+                "Set POSTHOG_API_KEY=phc_…, or pass api_key"
+            )
+            self.state = "no_key"
+        else:
+            self.client = self._new_client(checked(config))
+            self.state = "ready"
+            debug_as_asked()  # a new client sets the level of the SDK's logger
+            _logger.info("PostHog service: it sends to %s, key %s", config.host, masked_key(config.api_key))
+
+    def _new_client(self, config: PostHogServiceConfig) -> Posthog:
+        try:
+            from posthog import Posthog
+        except ModuleNotFoundError as missing:
+            raise GenOpsConfigurationError(
+                "the PostHog SDK is not installed: pip install 'genops-otel-posthog[instruments]'"
+            ) from missing
+        return Posthog(
+            config.api_key or "",
+            host=config.host,
+            flush_at=config.flush_at,
+            flush_interval=config.flush_interval / 1000,
+            max_queue_size=config.max_queue_size,
+            max_retries=config.max_retries,
+            timeout=config.timeout,
+            on_error=self._undelivered,
+        )
+
+    def _undelivered(self, error: Exception, batch: list[Any]) -> None:
+        """Called by the SDK's sender when it has given a batch up."""
+        self.tally.add("undelivered", number=len(batch))
+        _warn(
+            "delivery",
+            f"PostHog has not taken events after all retries ({type(error).__name__}). The application goes on; "
+            "counts().undelivered says how many",
+        )
+
+    def tell(self, event: str, distinct_id: str | None, send: Send) -> bool:
+        """Hands something to the SDK if it may be; ``True`` also when it may not.
+
+        Raises:
+            GenOpsValidationError: What is told is not acceptable.
+        """
+        client, admission = self.client, self._admission
+        if self.state in _IDLE:
+            self.tally.add("withheld", self.state)
+            return True
+        if client is None or admission is None:
+            self.tally.add("refused", "not_initialised")
+            self._remark_on_no_start()
+            return False
+        withheld = admission.withheld(event, distinct_id)
+        if withheld is not None:
+            self.tally.add("withheld", withheld)
+            return True
+        if send(client, admission) is not None:
+            self.tally.add("accepted")
+            return True
+        reason = "queue_full" if client.queue.full() else "sdk"
+        self.tally.add("refused", reason)
+        _warn("what is refused", f"PostHog's SDK did not take an event ({reason}); counts().refused says how many")
+        return False
+
+    def flush(self, seconds: float) -> bool:
+        """Sends what waits; whether PostHog has taken everything in time."""
+        client = self.client
+        if client is None:
+            if self.state not in _IDLE:
+                self._remark_on_no_start()
+            return self.state in _IDLE
+        lost_before = self.tally.read().undelivered
+        in_time = done_within(seconds, "flush", flush_for(client, seconds))
+        return in_time and not client.queue.unfinished_tasks and self.tally.read().undelivered == lost_before
+
+    def stop(self, seconds: float) -> bool:
+        """Sends what waits and lets the client go; whether PostHog has taken everything in time."""
+        with self._lock:
+            client, self.client = self.client, None
+            self.state = "stopped"
+        if client is None:
+            return True
+        lost_before = self.tally.read().undelivered
+        in_time = done_within(seconds, "shut down", client.shutdown)
+        return in_time and self.tally.read().undelivered == lost_before
+
+    def _remark_on_no_start(self) -> None:
+        _warn("the start", "PostHog service: it is not running, so nothing is sent; call initialize() first")
