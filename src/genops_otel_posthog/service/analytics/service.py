@@ -50,7 +50,7 @@ class AnalyticsService:
         strict: Whether unknown types of interactions and unknown modes are refused, and not only warned of.
         camel_case: Whether properties of events are named as in JavaScript: ``sessionId``. By default they have the
             names that the exporter gives them: ``session_id``.
-        clock: The time, aware UTC.
+        clock: Tells the time, aware UTC.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class AnalyticsService:
         *,
         strict: bool = False,
         camel_case: bool = False,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._tracking = Tracking(posthog, store, strict, camel_case, clock)
+        self._tracking = Tracking(posthog, store, strict, camel_case, clock or utc_now)
 
     @property
     def posthog(self) -> PostHogService | None:
