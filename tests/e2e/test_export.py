@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from genops_otel_posthog.flags import FlagRow
+from genops_otel_posthog.flags.database.sqlite import SqliteFlagStore
 from genops_otel_posthog.receiver.server import LocalReceiver
 
 pytestmark = pytest.mark.wheel
@@ -50,6 +52,18 @@ tracer_provider:
 """
 
 BOTH = "otlp,posthog"
+
+GATED = """
+from opentelemetry import trace
+from genops_otel_posthog.export.flows import track_prompt_blocked, track_rag_query
+
+with track_rag_query("atlas", user_id="ann", workspace_id="acme"):
+    pass
+track_prompt_blocked(source="abuse_detection", match_score=0.9, reason="injection", user_id="ann")
+chat = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
+with trace.get_tracer("assistant").start_as_current_span("chat gpt-4o", attributes={**chat, "user.id": "ann"}):
+    pass
+"""
 
 
 def generation(application: Any) -> Any:
@@ -211,3 +225,31 @@ def test_a_setting_that_cannot_be_used_costs_one_line_and_no_event(launch: Any, 
     assert application.log != []
     assert generation(application).distinct_id == "ann"
     assert application.lines_about("Traceback") == []
+
+
+@pytest.mark.requirement("E-37", "S3-18", "S3-19", "S3-20", "S3-46")
+@pytest.mark.parametrize(
+    "way", [{"GENOPS_EXPORT_SPANS": "true"}, {"OTEL_TRACES_EXPORTER": BOTH}], ids=["end", "exporter"]
+)
+def test_flags_of_the_database_switch_events_and_rows_off_by_environment_alone(
+    launch: Any, beside_the_wheel: Callable[..., None], tmp_path: Path, way: dict[str, str]
+) -> None:
+    beside_the_wheel("sqlalchemy")
+    rows = SqliteFlagStore(tmp_path / "flags.sqlite3")
+    rows.put(FlagRow("enable_guardrails_tracing", enabled=False))
+    rows.put(FlagRow("versioned_rag_tracking", "workspace", "acme", enabled=False))
+    rows.put(FlagRow("track_model_costs", "user", "ann", enabled=False))
+    application = launch(
+        GATED,
+        GENOPS_FLAGS_DATABASE_URL=f"sqlite:///{tmp_path / 'flags.sqlite3'}",
+        GENOPS_DATABASE_URL=f"sqlite:///{tmp_path / 'events.sqlite3'}",
+        **way,
+    ).succeed()
+
+    assert "$ai_generation" in application.event_names
+    assert not {"prompt_blocked", "rag_query_triggered"} & set(application.event_names)
+    with closing(sqlite3.connect(tmp_path / "events.sqlite3")) as connection:
+        logged = {row[0] for row in connection.execute("SELECT event_type FROM event_logs")}
+        (costs,) = connection.execute("SELECT count(*) FROM model_cost_logs").fetchone()
+    assert "$ai_generation" in logged
+    assert costs == 0

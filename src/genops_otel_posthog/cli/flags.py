@@ -27,7 +27,8 @@ def _database_option(command: _Command) -> _Command:
         "--database",
         "url",
         metavar="URL",
-        help="Where flags are kept, such as postgresql://host/shop.  [default: the user's SQLite file]",
+        help="Where flags are kept, such as postgresql://host/shop.  [default: GENOPS_FLAGS_DATABASE_URL, else the "
+        "user's SQLite file]",
     )(command)
 
 
@@ -38,7 +39,7 @@ def _whom_options(command: _Command) -> _Command:
 
 @contextmanager
 def _opened(url: str | None) -> Iterator[FlagStore]:
-    store = open_flag_store(url)
+    store = open_flag_store(url or Settings.from_environ().flags_database_url)
     try:
         yield store
     finally:

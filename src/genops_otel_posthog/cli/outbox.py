@@ -26,6 +26,7 @@ from genops_otel_posthog.export.outbox.waiting import (
     waiting_events,
     waiting_segments,
 )
+from genops_otel_posthog.flags.standing import standing_gates
 from genops_otel_posthog.settings import Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -275,7 +276,8 @@ def _readable(directory: Path) -> Iterator[None]:
 
 
 def _destinations(wanted: str | None) -> Sequence[Destination]:
-    found = configured(Settings.from_environ())
+    settings = Settings.from_environ()
+    found = configured(settings, gate=standing_gates(settings).of_event)
     chosen = [each for each in found if wanted is None or is_named(identity(each), wanted)]
     if not chosen:
         known = ", ".join(identity(each) for each in found) or "none; set POSTHOG_API_KEY for PostHog"

@@ -46,7 +46,8 @@ class PostHogSpanExporter(SpanExporter):
         outbox: Directory where events wait, or an outbox of your own, which stays open when the exporter is shut down;
             ``GENOPS_OUTBOX_PATH`` when not given.
         redact: Sees every event before anything is written to disk; see :attr:`~.privacy.Privacy.redact`.
-        gate: Answers whether a feature flag is on, for rules that have one.
+        gate: Answers whether a feature flag is on, for rules that have one. When not given, the flags of the
+            environment do: PostHog's definitions in the application's client, then ``GENOPS_FLAGS_DATABASE_URL``.
         settings: What holds where no argument says anything; those of the environment when not given.
 
     Raises:

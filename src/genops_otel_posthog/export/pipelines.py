@@ -24,6 +24,7 @@ from genops_otel_posthog.export.destinations.http import is_loopback
 from genops_otel_posthog.export.destinations.protocol import Destination
 from genops_otel_posthog.export.destinations.registry import configured
 from genops_otel_posthog.export.export_metrics import observe
+from genops_otel_posthog.export.gates import StandingGates
 from genops_otel_posthog.export.outbox import Outbox
 from genops_otel_posthog.export.pipeline import Pipeline
 from genops_otel_posthog.export.privacy import SECRET_NAMES, Privacy, Redact
@@ -53,7 +54,7 @@ class Plan:
         destinations: ``None`` for those of the settings.
         outbox: The application's own, ``None`` for one in the directory that the settings name.
         redact: See :class:`~.privacy.Privacy`.
-        gate: See :class:`~.rules.engine.Rules`.
+        gate: See :class:`~.rules.engine.Rules`; ``None`` for the flags that the settings name.
     """
 
     settings: Settings
@@ -178,25 +179,25 @@ if hasattr(os, "register_at_fork"):
 
 
 def _make(plan: Plan) -> Pipeline | None:
-    outbox = plan.outbox
+    outbox, gates = plan.outbox, StandingGates(plan.settings)
     if outbox is None:
-        destinations = _destinations(plan)
+        destinations = _destinations(plan, gates)
         if not destinations:
             return None
         outbox = Outbox(plan.settings.outbox_path, destinations, quietly=suppress_instrumentation)
     names = {identity.partition(".")[0] for identity in outbox.destinations}
     spending = Spending(plan.settings, bills_events="posthog" in names)
-    pipeline = Pipeline(_rules(plan, spending), outbox, spending)
+    pipeline = Pipeline(_rules(plan, gates, spending), outbox, spending)
     observe(pipeline.meter, pipeline)
     return pipeline
 
 
-def _destinations(plan: Plan) -> list[Destination]:
+def _destinations(plan: Plan, gates: StandingGates) -> list[Destination]:
     settings = plan.settings
     if plan.destinations is not None:
         return list(plan.destinations)
     problems: list[GenOpsConfigurationError] = []
-    found = list(configured(settings, leave_out=problems.append))
+    found = list(configured(settings, gate=gates.of_event, leave_out=problems.append))
     for problem in problems:
         _warn("destinations", f"A destination of events is left out until this is corrected: {problem}")
     if not found and not problems and settings.enabled is not False:
@@ -208,7 +209,7 @@ def _destinations(plan: Plan) -> list[Destination]:
     return found
 
 
-def _rules(plan: Plan, spending: Spending) -> Rules:
+def _rules(plan: Plan, gates: StandingGates, spending: Spending) -> Rules:
     settings = plan.settings
     return Rules(
         (
@@ -232,7 +233,7 @@ def _rules(plan: Plan, spending: Spending) -> Rules:
             for url in (settings.host, settings.rudderstack_data_plane_url)
             if not is_loopback(url)
         ],
-        gate=plan.gate,
+        gate=plan.gate or gates.of_span,
         estimate=spending.estimate,
     )
 

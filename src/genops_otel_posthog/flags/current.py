@@ -11,9 +11,10 @@ from opentelemetry.context import get_current
 from genops_otel_posthog.attribution import attribution_in
 from genops_otel_posthog.flags.answer import Answer, Subject, Value
 from genops_otel_posthog.flags.chain import FlagChain
-from genops_otel_posthog.flags.database import open_flag_store
+from genops_otel_posthog.flags.database import FlagStore, open_flag_store
 from genops_otel_posthog.flags.forks import start_over_after_fork
 from genops_otel_posthog.flags.row import FlagRow
+from genops_otel_posthog.settings import Settings
 
 
 class _InUse:
@@ -21,6 +22,7 @@ class _InUse:
 
     def __init__(self) -> None:
         self.chain: FlagChain | None = None
+        self.is_ours = False  # made here, because the application gave none
         self.start_over()
         start_over_after_fork(self)
 
@@ -33,18 +35,29 @@ _in_use = _InUse()
 
 def use_chain(chain: FlagChain | None) -> None:
     """Makes a chain the one that gates and functions without one ask; ``None`` has the next one make its own."""
-    _in_use.chain = chain
+    _in_use.chain, _in_use.is_ours = chain, False
+
+
+def chain_in_use() -> FlagChain | None:
+    """The chain that the application gave; ``None`` if it gave none."""
+    return None if _in_use.is_ours else _in_use.chain
 
 
 def current_chain() -> FlagChain:
-    """The chain in use; if none was given, one of PostHog's default client and the user's database."""
+    """The chain in use; if none was given, one of PostHog's default client and the database of the environment.
+
+    Raises:
+        GenOpsConfigurationError: ``GENOPS_FLAGS_DATABASE_URL`` cannot be used.
+    """
     chain = _in_use.chain
-    if chain is None:
-        with _in_use.lock:
-            chain = _in_use.chain
-            if chain is None:
-                chain = _in_use.chain = FlagChain(_default_client(), open_flag_store())
-    return chain
+    if chain is not None and not (_in_use.is_ours and chain.posthog is None and _has_client()):
+        return chain
+    with _in_use.lock:
+        if _in_use.chain is chain:
+            made = FlagChain(_default_client(), _database())
+            _in_use.chain, _in_use.is_ours = made, True
+            return made
+    return current_chain()
 
 
 def current_subject() -> Subject:
@@ -126,7 +139,7 @@ def set_flag(
     )
     table = current_chain().table
     if table is None:
-        return open_flag_store().put(row)
+        return _database().put(row)
     stored = table.store.put(row)
     table.refresh()
     return stored
@@ -142,11 +155,23 @@ def _subject(user_id: str | None, workspace_id: str | None) -> Subject:
     return Subject(user=user_id, workspace=workspace_id)
 
 
+def _database() -> FlagStore:
+    return open_flag_store(Settings.from_environ(strict=False).flags_database_url)
+
+
+def _has_client() -> bool:
+    """Whether PostHog's module has a default client, or a key to make it with."""
+    posthog = sys.modules.get("posthog")
+    if posthog is None:
+        return False
+    return bool(posthog.default_client or posthog.api_key or getattr(posthog, "project_api_key", None))
+
+
 def _default_client() -> Any:
     """PostHog's default client, made now if the module has a key to make it with."""
-    posthog = sys.modules.get("posthog")
-    if posthog is None or not (posthog.default_client or posthog.api_key or getattr(posthog, "project_api_key", None)):
+    if not _has_client():
         return None
+    posthog = sys.modules["posthog"]
     posthog.setup()
     return posthog.default_client
 

@@ -1,4 +1,4 @@
-"""The environment variables about where events go beside PostHog: RudderStack and a database."""
+"""The environment variables about what stands beside PostHog: RudderStack, a database of events and one of flags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from genops_otel_posthog.settings.values import warn_once
+from genops_otel_posthog.settings.values import switch, warn_once
 from genops_otel_posthog.settings.variable import Variable
 
 DEFAULT_DATA_PLANE_URL: Final = "https://hosted.rudderlabs.com"
@@ -69,6 +69,16 @@ def database_url(value: str) -> str:
     return value
 
 
+def flags_database_url(value: str) -> str:
+    """The URL of a database of flags: SQLite, or what SQLAlchemy takes. The messages repeat no part of it."""
+    scheme, separator, rest = value.partition("://")
+    if not separator or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+_.-]*", scheme) or not rest.strip("/"):
+        raise ValueError("it is not of the form sqlite:///path/to/file or postgresql://user:password@host/database")
+    if not value.isprintable():
+        raise ValueError("it holds a control character")
+    return value
+
+
 DESTINATION_VARIABLES: tuple[Variable, ...] = (
     Variable(
         "RUDDERSTACK_WRITE_KEY",
@@ -95,5 +105,25 @@ DESTINATION_VARIABLES: tuple[Variable, ...] = (
         "postgresql://events@db.internal/analytics",
         database_url,
         secret=True,
+    ),
+    Variable(
+        "GENOPS_FLAGS_DATABASE_URL",
+        "flags_database_url",
+        "Database with the feature flags that hold when PostHog does not know: `sqlite:///path`, `postgresql://…`, or "
+        "what SQLAlchemy takes. Not given: a file in the user's state directory.",
+        "–",
+        "postgresql://flags@db.internal/shop",
+        flags_database_url,
+        secret=True,
+    ),
+    Variable(
+        "GENOPS_GATES_ASK_POSTHOG",
+        "gates_ask_posthog",
+        "Whether PostHog's server is asked, in the background, about the gates that decide what is written: a billed "
+        "flag request for each gate and user in half a minute. Otherwise the definitions of the application's own "
+        "client and the database decide, for nothing.",
+        "`false`",
+        "true",
+        switch,
     ),
 )

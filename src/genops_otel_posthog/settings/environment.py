@@ -86,6 +86,8 @@ class Settings:
     rudderstack_write_key: str | None = field(default=None, repr=False)
     rudderstack_data_plane_url: str = DEFAULT_DATA_PLANE_URL
     database_url: str | None = field(default=None, repr=False)
+    flags_database_url: str | None = field(default=None, repr=False)
+    gates_ask_posthog: bool = False
     outbox_path: str | None = None
     audit_path: str | None = None
     audit_key: str | None = field(default=None, repr=False)
