@@ -136,3 +136,25 @@ def test_flush_and_shutdown_reach_the_exporter(writer: Writer) -> None:
     assert not processor.force_flush(1)
     processor.shutdown()
     assert writer.is_shut_down
+
+
+@pytest.mark.parametrize("is_recorded", [True, False], ids=["recorded", "not recorded"])
+def test_a_span_links_to_its_person_where_distinct_ids_may_be_on_spans(writer: Writer, is_recorded: bool) -> None:
+    settings = Settings(posthog_project_url="https://us.posthog.com/project/1", record_distinct_id=is_recorded)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(GovernanceSpanProcessor(writer, settings=settings))
+    tracer = provider.get_tracer("app")
+    urls = []
+    with tracer.start_as_current_span("nobody"):
+        pass
+    urls.append(attributes(writer).get("posthog.person.url"))
+    with governance(user_id="u 1"), tracer.start_as_current_span("owned"):
+        pass
+    urls.append(attributes(writer).get("posthog.person.url"))
+    with posthog.new_context():
+        posthog.identify_context("ann")
+        with governance(user_id="u 1"), tracer.start_as_current_span("in PostHog's context"):
+            pass
+    urls.append(attributes(writer).get("posthog.person.url"))
+    page = "https://us.posthog.com/project/1/person/"
+    assert urls == ([None, f"{page}u%201", f"{page}ann"] if is_recorded else [None] * 3)

@@ -15,7 +15,10 @@ from typing import NamedTuple, Protocol
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from genops_otel_posthog import semconv
+from genops_otel_posthog.acceptance import person_processing_allowed
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
+from genops_otel_posthog.links import person_link
 from genops_otel_posthog.settings import Settings
 
 _MOST_OPEN = 10_000  # spans that have started and not ended; of more, the oldest are forgotten
@@ -73,6 +76,7 @@ class GovernanceSpanProcessor(SpanProcessor):
             defaults if attribution is None else attribution.over(defaults), settings.baggage_in
         )
         self._exporter = exporter
+        self._person_pages = settings.posthog_project_url if settings.record_distinct_id else None
         self._lock = threading.Lock()
         self._started: OrderedDict[int, PostHogContext] = OrderedDict()
 
@@ -87,10 +91,15 @@ class GovernanceSpanProcessor(SpanProcessor):
                 span.set_attributes(attributes)
             else:
                 span.set_attributes({name: value for name, value in attributes.items() if name not in given})
-        if self._exporter is not None:
-            remembered = _posthog_context()
-            if remembered is not None:
-                self._remember(span, remembered)
+        if self._exporter is None and self._person_pages is None:
+            return
+        remembered = _posthog_context()
+        if remembered is not None and self._exporter is not None:
+            self._remember(span, remembered)
+        if self._person_pages is not None:
+            person = (remembered and remembered.distinct_id) or owner.user_id
+            if person and person_processing_allowed(person):
+                span.set_attribute(semconv.POSTHOG_PERSON_URL, person_link(self._person_pages, person))
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hands an ended span on, if it is sampled."""

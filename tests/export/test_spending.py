@@ -225,6 +225,42 @@ def test_the_cost_of_a_model_is_counted_once_by_its_provider_and_charged_to_budg
     assert standing.committed == int(cost * 1_000_000_000)
 
 
+def test_beside_the_instrumentation_and_through_two_exporters_every_cost_reaches_budgets_and_metrics_once(
+    shop: Callable[..., Shop], receiver: LocalReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("genai_prices", reason="needs genai-prices")
+    import posthog
+
+    monkeypatch.setenv("GENOPS_LEDGER_URL", "memory://")
+    monkeypatch.setenv("GENOPS_PRICING_MODE", "list")
+    monkeypatch.setenv("GENOPS_DAILY_BUDGET_LIMIT", "100")
+    here, again = shop(), shop()
+    here.provider.add_span_processor(GovernanceSpanProcessor(again.exporter))
+    PostHogInstrumentor().instrument(tracer_provider=here.provider)
+    client = posthog.Client(KEY, host=receiver.url)
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
+    with governance(team="search"):
+        client.capture("signed_up", distinct_id="ann")
+        here.span(**{"user.id": "ann"})
+        here.span("chat gpt-4o", **chat, **{"gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.output_tokens": 100})
+    client.shutdown()
+    assert here.provider.force_flush(10_000)
+
+    usage = here.metric("genops.usage", "genops.cost.meter")
+    assert usage.pop("model_calls") == 1
+    assert usage == receiver.bill(token=KEY).meters == {"events": 2, "identified_events": 2, "llm_events": 1}
+    assert sorted(event.event for event in receiver.events(token=KEY)) == [
+        "$ai_generation",
+        "order_completed",
+        "signed_up",
+    ]
+    governor = metering._opened[0].budgeting.governor
+    assert governor.flush()
+    ((_, standing, _),) = governor.standings()
+    cost = here.metric("genops.cost.usage", "genops.team")
+    assert standing.committed == round(cost["search"] * 1_000_000_000) > 0
+
+
 def test_where_posthog_does_not_get_the_events_they_cost_nothing(
     shop: Callable[..., Shop], receiver: LocalReceiver
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timezone
 from typing import Any
 
 import posthog
@@ -273,6 +274,30 @@ def test_distinct_ids_are_on_spans_only_when_asked_for(instrument, client):
     observed = instrument(record_distinct_id=True)
     client.capture("e", distinct_id="u1")
     assert observed.span("capture e").attributes["posthog.distinct_id"] == "u1"
+
+
+@pytest.mark.requirement("S3-47")
+def test_a_span_links_to_its_event_and_its_person_if_asked(instrument, client):
+    project = "https://eu.posthog.com/project/4711"
+    observed = instrument()
+    client.capture("plain", distinct_id="u1")
+    assert not {"posthog.event.url", "posthog.person.url"} & set(observed.span("capture plain").attributes)
+    PostHogInstrumentor().uninstrument()
+
+    observed = instrument(posthog_project_url=project)
+    client.capture("linked", distinct_id="u1", timestamp=datetime(2026, 11, 22, 12, tzinfo=timezone.utc))
+    attributes = observed.span("capture linked").attributes
+    uuid = attributes["posthog.event.uuid"]
+    assert attributes["posthog.event.url"] == f"{project}/events/{uuid}/2026-11-22T12%3A00%3A00%2B00%3A00"
+    assert "posthog.person.url" not in attributes, "it holds the distinct id"
+    PostHogInstrumentor().uninstrument()
+
+    observed = instrument(posthog_project_url=project, record_distinct_id=True)
+    client.capture("personal", distinct_id="ann/lee@example.com")
+    client.capture("anonymous", properties={"$process_person_profile": False})
+    person = observed.span("capture personal").attributes["posthog.person.url"]
+    assert person == f"{project}/person/ann%2Flee%40example.com"
+    assert "posthog.person.url" not in observed.span("capture anonymous").attributes
 
 
 def test_a_long_event_name_is_cut_in_the_span_name_only(instrument, client):

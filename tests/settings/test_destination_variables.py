@@ -63,6 +63,46 @@ def test_sqlite_and_postgresql_are_databases_for_events(url: str) -> None:
     assert read("GENOPS_DATABASE_URL", url).database_url == url
 
 
+@pytest.mark.parametrize("url", ["sqlite:///~/flags.sqlite3", "postgresql://flags@db/shop", "mysql+pymysql://db/shop"])
+def test_whatever_sqlalchemy_takes_is_a_database_for_flags(url: str) -> None:
+    assert read("GENOPS_FLAGS_DATABASE_URL", url).flags_database_url == url
+
+
+@pytest.mark.parametrize("url", ["flags.sqlite3", "sqlite://", "://host/db", "postgresql:/secret"])
+def test_what_is_no_address_of_a_database_for_flags_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(GenOpsConfigurationError, match="GENOPS_FLAGS_DATABASE_URL cannot be used") as caught:
+        read("GENOPS_FLAGS_DATABASE_URL", url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://eu.posthog.com/project/4711/", "https://eu.posthog.com/project/4711"),
+        ("http://localhost:8000/project/1", "http://localhost:8000/project/1"),
+        ("https://analytics.example.com/posthog/project/1", "https://analytics.example.com/posthog/project/1"),
+    ],
+)
+def test_the_address_of_a_project_is_what_a_browser_shows(url: str, kept: str) -> None:
+    assert read("GENOPS_POSTHOG_PROJECT_URL", url).posthog_project_url == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("eu.posthog.com/project/1", "does not begin with"),
+        ("https://eu.i.posthog.com/project/1", "where events are sent to"),
+        ("https://eu.posthog.com", "does not end in /project/"),
+        ("https://eu.posthog.com/project/1/events", "does not end in /project/"),
+        ("https://eu.posthog.com/project/1?x", "goes on"),
+        ("https://[::1/project/1", "cannot be read"),
+    ],
+)
+def test_what_is_no_address_of_a_project_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(GenOpsConfigurationError, match=reason):
+        read("GENOPS_POSTHOG_PROJECT_URL", url)
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql://", "postgresql:/db", "oracle://db.example.com/shop"])
 def test_what_is_no_address_of_a_database_is_refused(url: str) -> None:
     with pytest.raises(GenOpsConfigurationError, match="GENOPS_DATABASE_URL cannot be used"):

@@ -197,7 +197,7 @@ class Correlation:
                 break
         if self._trace_url is not None:
             link = self._trace_url.replace("{trace_id}", span.trace_id).replace("{span_id}", span.span_id)
-            properties["trace_url"] = link
+            properties[semconv.PROPERTY_TRACE_URL] = link
         return properties
 
 

@@ -17,14 +17,7 @@ from genops_otel_posthog.flags.answer import Answer
 from genops_otel_posthog.flags.recording import Evaluation
 from genops_otel_posthog.version import __version__
 
-EVENT_NAME: Final = "feature_flag.evaluation"
 PROVIDER_NAME: Final = "posthog"
-
-FEATURE_FLAG_VERSION: Final = "feature_flag.version"
-FEATURE_FLAG_SET_ID: Final = "feature_flag.set.id"
-FEATURE_FLAG_CONTEXT_ID: Final = "feature_flag.context.id"
-FEATURE_FLAG_ERROR_MESSAGE: Final = "feature_flag.error.message"
-GENOPS_FLAG_SOURCE: Final = "genops.flag.source"
 
 Attribute: TypeAlias = str | bool
 
@@ -44,10 +37,14 @@ class EvaluationEvents:
     def emit(self, attributes: Mapping[str, Attribute]) -> None:
         """Emits it with these attributes."""
         self._logger.emit(
-            LogRecord(event_name=EVENT_NAME, severity_number=SeverityNumber.INFO, attributes=dict(attributes))
+            LogRecord(
+                event_name=semconv.EVENT_FEATURE_FLAG_EVALUATION,
+                severity_number=SeverityNumber.INFO,
+                attributes=dict(attributes),
+            )
         )
         if self._span_event:
-            trace.get_current_span().add_event(EVENT_NAME, dict(attributes))
+            trace.get_current_span().add_event(semconv.EVENT_FEATURE_FLAG_EVALUATION, dict(attributes))
 
 
 class OtelRecorder:
@@ -70,7 +67,7 @@ class OtelRecorder:
         """Emits the event of an evaluation."""
         attributes = attributes_of(evaluation.answer, record_value=self._record_value)
         if self._record_context_id and evaluation.subject.user:
-            attributes[FEATURE_FLAG_CONTEXT_ID] = evaluation.subject.user
+            attributes[semconv.FEATURE_FLAG_CONTEXT_ID] = evaluation.subject.user
         self._events.emit(attributes)
 
 
@@ -80,14 +77,14 @@ def attributes_of(answer: Answer, *, record_value: bool = False) -> dict[str, At
         semconv.FEATURE_FLAG_KEY: answer.key,
         semconv.FEATURE_FLAG_PROVIDER_NAME: PROVIDER_NAME,
         semconv.FEATURE_FLAG_RESULT_REASON: answer.reason,
-        GENOPS_FLAG_SOURCE: answer.source,
+        semconv.GENOPS_FLAG_SOURCE: answer.source,
     }
     if answer.is_known and answer.variant is not None:
         attributes[semconv.FEATURE_FLAG_RESULT_VARIANT] = answer.variant
     if record_value or semconv.FEATURE_FLAG_RESULT_VARIANT not in attributes:
         attributes[semconv.FEATURE_FLAG_RESULT_VALUE] = answer.value
     if answer.version is not None:
-        attributes[FEATURE_FLAG_VERSION] = str(answer.version)
+        attributes[semconv.FEATURE_FLAG_VERSION] = str(answer.version)
     if answer.reason == "error":
         attributes[semconv.ERROR_TYPE] = answer.error or "general"
     return attributes

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from genops_otel_posthog import semconv
 from genops_otel_posthog.flags.answer import Answer, Subject
 from genops_otel_posthog.flags.forks import start_over_after_fork
 from genops_otel_posthog.settings.once import WarnOnce
@@ -86,7 +87,7 @@ class PostHogRecorder:
             "$feature_flag_response": response,
             f"$feature/{answer.key}": response,
             "locally_evaluated": answer.source == "posthog_local",
-            "genops_flag_source": answer.source,
+            semconv.PROPERTY_GENOPS_FLAG_SOURCE: answer.source,
             "$feature_flag_reason": answer.detail,
             "$feature_flag_id": answer.flag_id,
             # A row of the database has a version of its own, which is none of PostHog's.

@@ -42,8 +42,9 @@ class PostHogCall:
         span: Its span, once it has one.
         sent: Properties of its event, once governance has added its own; ``None`` where it adds none.
         events: Events that the SDK took.
-        event: Name of the first of them; like the next three set together with it.
+        event: Name of the first of them; like the next four set together with it.
         event_uuid: Its uuid.
+        event_time: Its timestamp, ISO 8601.
         identified: Whether it is billed as identified.
         distinct_id: Its distinct id.
         flag_requests: Remote flag requests made.
@@ -69,6 +70,7 @@ class PostHogCall:
         "definition_polls",
         "distinct_id",
         "event",
+        "event_time",
         "event_uuid",
         "events",
         "flag_requests",
@@ -91,6 +93,7 @@ class PostHogCall:
 
     event: str
     event_uuid: str
+    event_time: str
     identified: bool
     distinct_id: str
 
@@ -129,6 +132,7 @@ class PostHogCall:
             return
         self.event = str(message["event"])
         self.event_uuid = message["uuid"]
+        self.event_time = message["timestamp"]
         self.distinct_id = message["distinct_id"]
         self.identified = identified
         self.amount_nano += price.amount_nano

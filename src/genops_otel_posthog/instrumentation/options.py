@@ -45,6 +45,7 @@ class PostHogConfig:
     metric_labels: list[str] | None = None  # GENOPS_METRIC_LABELS
     baggage_in: list[str] | None = None  # GENOPS_BAGGAGE_IN
     record_distinct_id: bool | None = None  # GENOPS_RECORD_DISTINCT_ID
+    posthog_project_url: str | None = None  # GENOPS_POSTHOG_PROJECT_URL
     daily_budget_limit: Decimal | float | str | None = None  # GENOPS_DAILY_BUDGET_LIMIT
     weekly_budget_limit: Decimal | float | str | None = None  # GENOPS_WEEKLY_BUDGET_LIMIT
     monthly_budget_limit: Decimal | float | str | None = None  # GENOPS_MONTHLY_BUDGET_LIMIT

@@ -30,6 +30,7 @@ from genops_otel_posthog.instrumentation.spans import (
     span_attributes,
     span_name,
 )
+from genops_otel_posthog.links import event_link, person_link
 from genops_otel_posthog.metering.metering import Metering
 from genops_otel_posthog.pricing.billing import Charge, charges_for_event, is_identified
 from genops_otel_posthog.settings import Settings
@@ -78,6 +79,7 @@ class Telemetry:
         self._group_analytics = settings.group_analytics
         self._spans = settings.spans
         self._record_distinct_id = settings.record_distinct_id
+        self._project_url = settings.posthog_project_url
         self.tracer = tracer
         self._request_hook = request_hook
         self._response_hook = response_hook
@@ -169,6 +171,10 @@ class Telemetry:
             attributes.update(operation.result_attributes(result, call.touched_network))
         if self._record_distinct_id and call.events:
             attributes[semconv.POSTHOG_DISTINCT_ID] = call.distinct_id
+        if self._project_url is not None and call.events and operation.sends_event:
+            attributes[semconv.POSTHOG_EVENT_URL] = event_link(self._project_url, call.event_uuid, str(call.event_time))
+            if self._record_distinct_id and call.identified:
+                attributes[semconv.POSTHOG_PERSON_URL] = person_link(self._project_url, call.distinct_id)
         told = None
         decision = call.decision
         if decision is not None and decision.result != semconv.POLICY_RESULT_ALLOWED and self.enforcement is not None:

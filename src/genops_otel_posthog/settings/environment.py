@@ -83,6 +83,7 @@ class Settings:
     allow_properties: tuple[str, ...] | None = None
     deny_properties: tuple[str, ...] | None = None
     trace_url_template: str | None = None
+    posthog_project_url: str | None = None
     rudderstack_write_key: str | None = field(default=None, repr=False)
     rudderstack_data_plane_url: str = DEFAULT_DATA_PLANE_URL
     database_url: str | None = field(default=None, repr=False)

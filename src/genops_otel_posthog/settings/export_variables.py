@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from string import Formatter
 from typing import Final
+from urllib.parse import urlsplit
 
 from genops_otel_posthog.settings.budget_values import names_in_order
 from genops_otel_posthog.settings.values import switch, text
@@ -27,6 +29,24 @@ def trace_url_template(value: str) -> str:
     if fields - set(TRACE_URL_FIELDS):
         raise ValueError("only {trace_id} and {span_id} can be filled in")
     return value
+
+
+def posthog_project_url(value: str) -> str:
+    """The address of a project in PostHog's web application, without a slash at its end."""
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        raise ValueError("its address cannot be read") from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise ValueError("it does not begin with https:// or http:// and a host")
+    if not value.isprintable() or " " in value or parts.query or parts.fragment:
+        raise ValueError("it holds a space or a control character, or goes on with ? or #")
+    if ".i.posthog.com" in host:
+        raise ValueError("that is where events are sent to; give the address that a browser shows")
+    if not re.fullmatch(r"(/.*)?/project/\w+", parts.path.rstrip("/")):
+        raise ValueError("it does not end in /project/ and the number of the project")
+    return value.rstrip("/")
 
 
 def _patterns(name: str, field: str, meaning: str, default: str, example: str) -> Variable:
@@ -101,5 +121,14 @@ EXPORT_VARIABLES: tuple[Variable, ...] = (
         "–",
         "https://jaeger.internal/trace/{trace_id}",
         trace_url_template,
+    ),
+    Variable(
+        "GENOPS_POSTHOG_PROJECT_URL",
+        "posthog_project_url",
+        "Address of the project in PostHog's web application. Spans of captures then carry `posthog.event.url`, and "
+        "with `GENOPS_RECORD_DISTINCT_ID=true` all spans whose person is known carry `posthog.person.url`.",
+        "–",
+        "https://eu.posthog.com/project/4711",
+        posthog_project_url,
     ),
 )

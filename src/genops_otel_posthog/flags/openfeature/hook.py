@@ -8,7 +8,6 @@ from openfeature.flag_evaluation import FlagEvaluationDetails
 from openfeature.hook import Hook, HookContext, HookHints
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.flags import evaluation_event
 from genops_otel_posthog.flags.evaluation_event import Attribute, EvaluationEvents
 
 SOURCE_METADATA = "genops.source"
@@ -46,19 +45,19 @@ class EvaluationHook(Hook):
             attributes[semconv.FEATURE_FLAG_RESULT_VALUE] = value if isinstance(value, (bool, str)) else repr(value)
         metadata = details.flag_metadata
         for name, attribute in (
-            ("version", evaluation_event.FEATURE_FLAG_VERSION),
-            ("flagSetId", evaluation_event.FEATURE_FLAG_SET_ID),
-            (SOURCE_METADATA, evaluation_event.GENOPS_FLAG_SOURCE),
+            ("version", semconv.FEATURE_FLAG_VERSION),
+            ("flagSetId", semconv.FEATURE_FLAG_SET_ID),
+            (SOURCE_METADATA, semconv.GENOPS_FLAG_SOURCE),
         ):
             if metadata.get(name) is not None:
                 attributes[attribute] = str(metadata[name])
         context_id = metadata.get("contextId") or hook_context.evaluation_context.targeting_key
         if self._record_context_id and context_id:
-            attributes[evaluation_event.FEATURE_FLAG_CONTEXT_ID] = str(context_id)
+            attributes[semconv.FEATURE_FLAG_CONTEXT_ID] = str(context_id)
         if details.error_code is not None:
             attributes[semconv.ERROR_TYPE] = _word(details.error_code).lower()
             if details.error_message:
-                attributes[evaluation_event.FEATURE_FLAG_ERROR_MESSAGE] = details.error_message
+                attributes[semconv.FEATURE_FLAG_ERROR_MESSAGE] = details.error_message
         self._events.emit(attributes)
 
 
