@@ -231,8 +231,12 @@ POLICY_REASON_SAMPLED: Final = "sampled"
 """Sampling left the event out."""
 POLICY_REASON_SESSION_LIMIT: Final = "session_limit"
 """The governance session has spent what it may."""
-POLICY_REASON_COMPLIANCE: Final = "compliance"
-"""It may not be sent: no consent, or nowhere to record that it was."""
+POLICY_REASON_NO_CONSENT: Final = "no_consent"
+"""Consent is required, and the person has not given it."""
+POLICY_REASON_CONSENT_UNKNOWN: Final = "consent_unknown"
+"""Consent is required, and could not be looked up."""
+POLICY_REASON_AUDIT_UNAVAILABLE: Final = "audit_unavailable"
+"""The policy `strict` does nothing that cannot be audited."""
 
 # Values of genops.budget.period
 

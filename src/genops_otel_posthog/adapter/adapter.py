@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import get_current
@@ -23,6 +23,9 @@ from genops_otel_posthog.adapter.session_arguments import session_owner
 from genops_otel_posthog.adapter.summary import cost_summary, weekly_trend
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.settings.once import WarnOnce
+
+if TYPE_CHECKING:
+    from genops_otel_posthog.adapter.compliance import Compliance
 
 _warn = WarnOnce(logging.getLogger(__name__))
 
@@ -52,11 +55,12 @@ class GenOpsPostHogAdapter:
             named owner, and without a ledger). The guide's ``basic``, ``standard`` and ``enhanced`` stand for these
             three. Else ``GENOPS_GOVERNANCE_POLICY``, else ``advisory``.
         tags: Free tags, on spans and events; added to ``GENOPS_TAGS``. Some have a meaning: ``alert_webhook``,
-            ``alert_thresholds``, ``escalation_policy``, ``cost_optimization``.
+            ``alert_thresholds``, ``escalation_policy``, ``cost_optimization``, and those about compliance.
         weekly_budget_limit: Per ISO week; else ``GENOPS_WEEKLY_BUDGET_LIMIT``, else none.
         feature: Else ``GENOPS_FEATURE``.
         secret_key: A secret key of the project, with which the SDK evaluates flags locally.
         sampling: ``off``, ``enabled`` or ``aggressive``; else the tag ``cost_optimization``, else ``off``.
+        compliance: Asked before every call, and told afterwards; what the tags ask for when not given.
         tracer_provider: Where spans go; the global one when not given.
         meter_provider: Where metrics go; the global one when not given.
         **options: Further options of :meth:`PostHogInstrumentor.instrument`: ``pricing_mode``, ``price_book``,
@@ -93,6 +97,7 @@ class GenOpsPostHogAdapter:
         feature: str | None = None,
         secret_key: str | None = None,
         sampling: str | None = None,
+        compliance: Compliance | None = None,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
         **options: Any,
@@ -116,6 +121,7 @@ class GenOpsPostHogAdapter:
                 "feature": feature,
                 "secret_key": secret_key,
                 "sampling": sampling,
+                "compliance": compliance,
                 **options,
             },
             tracer_provider,
@@ -128,6 +134,11 @@ class GenOpsPostHogAdapter:
         adapter = cls.__new__(cls)
         adapter.governed = governed
         return adapter
+
+    @property
+    def compliance(self) -> Compliance | None:
+        """What is asked before every call; ``None`` when no tag asks for it."""
+        return self.governed.compliance
 
     # --- calls ------------------------------------------------------------------------------------------------------
 

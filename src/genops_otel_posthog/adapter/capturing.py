@@ -11,6 +11,7 @@ from opentelemetry.context import get_current
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter import arguments
+from genops_otel_posthog.adapter.complying import admitted, tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.moments import Moment, moment_utc
 from genops_otel_posthog.adapter.results import CaptureResult
@@ -63,6 +64,10 @@ def capture(
     count = len(sent)
     at = None if timestamp is None else moment_utc(timestamp)
     withheld: Withheld | LeftOut | None = None
+    compliance = governed.compliance
+    if compliance is not None:
+        person, sent, withheld = admitted(compliance, "capture", name, person, sent)
+    is_admitted = withheld is None
     if not is_identified and name not in ALWAYS_IDENTIFIED:
         sent.setdefault(_PERSONLESS, False)
     if withheld is None and governed.sampling is not None and not always:
@@ -83,10 +88,15 @@ def capture(
     context = get_current() if session is None else session.context_in(get_current())
     call = governed.open_call(CAPTURE, kwargs, context, named)
     client = governed.client
-    if withheld is None:
-        governed.make(call, type(client).capture, (client, name), kwargs)
-    else:
-        governed.withhold(call, withheld, (client, name), kwargs)
+    try:
+        if withheld is None:
+            governed.make(call, type(client).capture, (client, name), kwargs)
+        else:
+            governed.withhold(call, withheld, (client, name), kwargs)
+    finally:
+        if compliance is not None and is_admitted:
+            made, uuid = ("sent", call.event_uuid) if call.events else ("not_sent", None)
+            tell(compliance, "capture", call, person, trace_id_of(call), made=made, event=name, event_uuid=uuid)
     if reserved and session is not None:
         session.settle(reserved)
     raise_if_refused(governed, call, f"capture {name}", session)

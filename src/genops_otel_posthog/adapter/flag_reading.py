@@ -12,6 +12,7 @@ from opentelemetry.context import get_current
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter import arguments
 from genops_otel_posthog.adapter.capturing import trace_id_of
+from genops_otel_posthog.adapter.complying import admitted, tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.results import FlagMetadata
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
@@ -19,6 +20,7 @@ from genops_otel_posthog.adapter.withholding import withheld_for_session
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.instrumentation.call import PostHogCall
+from genops_otel_posthog.instrumentation.enforcement import Withheld
 from genops_otel_posthog.instrumentation.flag_results import flag_result_attributes
 from genops_otel_posthog.instrumentation.operations import EVALUATE_FLAG
 from genops_otel_posthog.money import NANO_PER_USD
@@ -58,7 +60,15 @@ def read_flag(
         raise GenOpsValidationError("distinct_id is blank; a flag is evaluated for somebody")
     known = arguments.properties(properties)
     count = len(known)
+    described = {kind: dict(each) for kind, each in (group_properties or {}).items()}
     reserved, error = 0, None
+    compliance = governed.compliance
+    if compliance is not None:
+        whose, known, withheld = admitted(compliance, "flag", flag_key, person, known)
+        if withheld is not None:
+            return _withheld(governed, named, flag_key, person, count, default, withheld, session)
+        person = whose or person
+        described = {kind: compliance.cleaned(each) for kind, each in described.items()}
     if not only_evaluate_locally and session is not None and session.budget_limit is not None:
         reserved = governed.telemetry.pricer.quote(FLAG_REQUEST).amount_nano
         if withheld_for_session(governed, session, reserved) is not None:
@@ -66,16 +76,39 @@ def read_flag(
     kwargs: dict[str, Any] = {
         "groups": dict(groups or {}),
         "person_properties": known,
-        "group_properties": {kind: dict(each) for kind, each in (group_properties or {}).items()},
+        "group_properties": described,
         "only_evaluate_locally": only_evaluate_locally,
     }
     client = governed.client
     context = get_current() if session is None else session.context_in(get_current())
     call = governed.open_call(EVALUATE_FLAG, kwargs, context, named)
-    result = governed.make(call, type(client).get_feature_flag_result, (client, flag_key, person), kwargs)
+    result = None
+    try:
+        result = governed.make(call, type(client).get_feature_flag_result, (client, flag_key, person), kwargs)
+    finally:
+        if compliance is not None:
+            made = "unanswered" if result is None else "answered"
+            tell(compliance, "flag", call, person, trace_id_of(call), made=made, flag=flag_key)
     if reserved and session is not None:
         session.settle(reserved)
     return _told(governed, call, flag_key, person, count, result, default, error, session)
+
+
+def _withheld(
+    governed: GovernedClient,
+    named: Attribution,
+    flag_key: str,
+    person: str,
+    count: int,
+    default: Any,
+    withheld: Withheld,
+    session: PostHogAnalyticsSession | None,
+) -> tuple[Any, FlagMetadata]:
+    """The default, without a word to PostHog and without the person on a span."""
+    context = get_current() if session is None else session.context_in(get_current())
+    call = governed.open_call(EVALUATE_FLAG, {}, context, named)
+    governed.withhold(call, withheld, (governed.client, flag_key), {})
+    return _told(governed, call, flag_key, person, count, None, default, withheld.reason, session)
 
 
 def _told(

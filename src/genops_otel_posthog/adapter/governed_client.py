@@ -19,6 +19,7 @@ from opentelemetry.context import Context
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter.clients import ModuleClient, SharedClient, shared_client
+from genops_otel_posthog.adapter.complying import compliance_of
 from genops_otel_posthog.adapter.day_counts import DayCounts
 from genops_otel_posthog.adapter.options import AdapterOptions, environment_now
 from genops_otel_posthog.adapter.sampling import EventSampling
@@ -39,6 +40,7 @@ from genops_otel_posthog.settings import Settings
 from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
+    from genops_otel_posthog.adapter.compliance import Compliance
     from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 
 _T = TypeVar("_T")
@@ -60,6 +62,7 @@ class GovernedClient:
         unnamed: Owner fields without which policy strict refuses everything.
         sampling: Which events are left out whatever the budget; ``None`` where none is.
         alerts: Whether somebody is told when a budget reaches a threshold.
+        compliance: Asked before every call; what the tags ask for when not given.
 
     Attributes:
         counts: What was used on which day.
@@ -78,6 +81,7 @@ class GovernedClient:
         unnamed: tuple[str, ...] = (),
         sampling: EventSampling | None = None,
         alerts: bool = True,
+        compliance: Compliance | None = None,
     ) -> None:
         self.settings = settings
         self.named = named
@@ -87,6 +91,8 @@ class GovernedClient:
         self.unnamed = unnamed
         self.sampling = sampling
         self.alerts = alerts
+        self._own_compliance = compliance
+        self.compliance = compliance or compliance_of(settings)
         self.counts = DayCounts()
         self.sessions: weakref.WeakValueDictionary[str, PostHogAnalyticsSession] = weakref.WeakValueDictionary()
         self._client = client
@@ -197,7 +203,10 @@ class GovernedClient:
             changes: Fields of the settings.
         """
         before = {budget.id for budget in self.budgets()}
-        self.settings = replace(self.settings, **changes)
+        settings = replace(self.settings, **changes)
+        if settings.governance_policy != self.settings.governance_policy and self._own_compliance is None:
+            self.compliance = compliance_of(settings)
+        self.settings = settings
         if self.budgeting is None:
             self.budgeting = self.metering.open_budgets(self.budgets(), replacing=True)
             if self.budgeting is not None:
@@ -306,6 +315,7 @@ def _make(
         unnamed=options.unnamed,
         sampling=options.sampling,
         alerts=options.alerts,
+        compliance=options.compliance,
     )
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from genops_otel_posthog.adapter.sampling import EventSampling, preset
 from genops_otel_posthog.attribution import Attribution
@@ -17,6 +17,9 @@ from genops_otel_posthog.settings import VARIABLES, Settings
 from genops_otel_posthog.settings.once import WarnOnce
 from genops_otel_posthog.settings.values import host as ingestion_host
 from genops_otel_posthog.settings.values import project_key
+
+if TYPE_CHECKING:
+    from genops_otel_posthog.adapter.compliance import Compliance
 
 _logger = logging.getLogger(__name__)
 _warn = WarnOnce(_logger)
@@ -63,6 +66,7 @@ class AdapterOptions:
         enable_governance: Whether budgets are asked and events carry their owner.
         alerts: Whether somebody is told when a budget reaches a threshold.
         sampling: Which events are left out whatever the budget.
+        compliance: What is asked before every call; ``None`` for what the tags ask for.
     """
 
     settings: Settings
@@ -74,6 +78,7 @@ class AdapterOptions:
     enable_governance: bool
     alerts: bool
     sampling: EventSampling | None
+    compliance: Compliance | None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> AdapterOptions:
@@ -94,6 +99,7 @@ class AdapterOptions:
         governance = bool(arguments.pop("enable_governance", True))
         alerts = bool(arguments.pop("enable_cost_alerts", True))
         secret_key = arguments.pop("secret_key", None)
+        compliance = arguments.pop("compliance", None)
         chosen = arguments.pop("sampling", None) or (tags or {}).get("cost_optimization") or "off"
         usage = arguments.get("usage_to_date")
         if isinstance(usage, Mapping):
@@ -132,6 +138,7 @@ class AdapterOptions:
             enable_governance=governance,
             alerts=alerts,
             sampling=preset(chosen),
+            compliance=compliance,
         )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from opentelemetry.context import get_current
 
 from genops_otel_posthog.adapter import arguments
+from genops_otel_posthog.adapter.capturing import trace_id_of
+from genops_otel_posthog.adapter.complying import tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 from genops_otel_posthog.adapter.withholding import raise_if_refused, withheld_for_owner, withheld_for_session
@@ -40,16 +42,18 @@ def record_recordings(
     call = governed.open_call(RECORD_RECORDINGS, {}, context, named)
     args, kwargs = (governed.client,), dict[str, Any]()
 
-    def tell(_client: object) -> None:
+    def count_them(_client: object) -> None:
         decision = telemetry.judge_request(charges)
         if decision is None or decision.allowed:
             telemetry.conclude(decision, made=True)
             telemetry.count_request(charges)
 
     if withheld is None:
-        governed.make(call, tell, args, kwargs)
+        governed.make(call, count_them, args, kwargs)
     else:
         governed.withhold(call, withheld, args, kwargs)
+    if governed.compliance is not None:
+        tell(governed.compliance, "recordings", call, None, trace_id_of(call), made="counted", count=count)
     if reserved and session is not None:
         session.settle(reserved)
     raise_if_refused(governed, call, f"recording of {count} session{'' if count == 1 else 's'}", session)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
+from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter.compliance.audit_trail import AuditTrail
 from genops_otel_posthog.adapter.compliance.consent import USUAL_PURPOSE, ConsentStore, checked_purpose
 from genops_otel_posthog.adapter.compliance.consent_gate import ConsentGate, Withheld
@@ -23,8 +24,6 @@ from genops_otel_posthog.adapter.compliance.recording import Recording, Tally, w
 from genops_otel_posthog.adapter.compliance.stamps import Stamps
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.settings import Settings
-
-AUDIT_UNAVAILABLE: Final = "audit_unavailable"
 
 _COSTS: Final = ("cost", "list_cost")
 
@@ -186,8 +185,9 @@ class Compliance:
         if obligations.audit and obligations.strict:
             problem = self._recording.problem()
             if problem is not None:
-                self._tally.add(f"withheld.{AUDIT_UNAVAILABLE}")
-                return Withheld(AUDIT_UNAVAILABLE, f"policy strict: nothing is done that cannot be audited; {problem}")
+                reason = semconv.POLICY_REASON_AUDIT_UNAVAILABLE
+                self._tally.add(f"withheld.{reason}")
+                return Withheld(reason, f"policy strict: nothing is done that cannot be audited; {problem}")
         left = dict(properties) if properties else {}
         if self._rules and left:
             left, found = self._rules.apply(left, distinct_id)
@@ -198,6 +198,18 @@ class Compliance:
         if kind != "flag":
             left.update(self._stamps.today())
         return Admitted(distinct_id, left)
+
+    def cleaned(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """What is left of properties that belong to nobody in particular, such as those of a group.
+
+        Args:
+            properties: Not changed.
+        """
+        if not self._rules:
+            return dict(properties)
+        left, found = self._rules.apply(properties)
+        self._tally.add_all(found, "properties.")
+        return left
 
     def record(self, action: str, outcome: str, *, distinct_id: str | None = None, **facts: Any) -> None:
         """Writes to the audit trail what became of a call; nothing when there is no trail.

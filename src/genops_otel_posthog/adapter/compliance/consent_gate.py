@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
+from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter.compliance.consent import USUAL_PURPOSE, ConsentStore, checked_purpose
 from genops_otel_posthog.adapter.compliance.recording import Tally, warn_once
 from genops_otel_posthog.errors import GenOpsError
-
-NO_CONSENT: Final = "no_consent"
-CONSENT_UNKNOWN: Final = "consent_unknown"
 
 _MOST_KNOWN: Final = 4_096
 
@@ -54,7 +52,7 @@ class ConsentGate:
         purpose = self.purpose(event_name)
         if purpose is None:
             return None
-        reason, problem = NO_CONSENT, f"nobody has agreed to the purpose {purpose!r}"
+        reason, problem = semconv.POLICY_REASON_NO_CONSENT, f"nobody has agreed to the purpose {purpose!r}"
         if distinct_id is None:
             problem = "it names nobody whose consent could be looked up"
         else:
@@ -64,7 +62,7 @@ class ConsentGate:
             except Exception as error:
                 # What an application's function says may name a person; what this package says does not.
                 said = str(error) if isinstance(error, GenOpsError) else type(error).__name__
-                reason, problem = CONSENT_UNKNOWN, f"consent could not be looked up: {said}"
+                reason, problem = semconv.POLICY_REASON_CONSENT_UNKNOWN, f"consent could not be looked up: {said}"
         if self._policy == "strict":
             self._tally.add(f"withheld.{reason}")
             return Withheld(reason, f"consent is required, and {problem}; ask the person and call grant_consent()")
