@@ -50,13 +50,16 @@ def render() -> str:
         "",
         "OpenTelemetry's own variables (`OTEL_SDK_DISABLED`, `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_ENDPOINT`, …)",
         "keep their meaning: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.",
-        "",
-        "## Announced",
-        "",
-        "Not acted on by this version. Setting one of the `GENOPS_…` variables is one log line that says so.",
-        "",
-        *_table(("variable", "what it will mean"), announced),
     ]
+    if ANNOUNCED:
+        lines += [
+            "",
+            "## Announced",
+            "",
+            "Not acted on by this version. Setting one of the `GENOPS_…` variables is one log line that says so.",
+            "",
+            *_table(("variable", "what it will mean"), announced),
+        ]
     return "\n".join(lines) + "\n"
 
 

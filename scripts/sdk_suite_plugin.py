@@ -18,6 +18,7 @@ from loopback_only import refuse_egress
 
 REPORT = "SDK_SUITE_REPORT"
 INSTRUMENT = "SDK_SUITE_INSTRUMENT"
+OUTBOX = "SDK_SUITE_OUTBOX"
 
 # From best to worst: a test is what the worst of its phases and subtests is.
 OUTCOMES = ("passed", "skipped", "failed", "error")
@@ -86,7 +87,8 @@ def _instrument(spans: SpanCount) -> None:
     # Handed over and not made global: some of the suite's tests check what the SDK does when no provider is set.
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(spans)  # type: ignore[arg-type]  # has the methods, saves the import when not instrumenting
-    PostHogInstrumentor().instrument(tracer_provider=provider)
+    outbox = os.environ.get(OUTBOX)
+    PostHogInstrumentor().instrument(tracer_provider=provider, durable_capture=outbox is not None, outbox_path=outbox)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.export.outbox import Accounting, DestinationAccount
+from genops_otel_posthog.export.outbox import Accounting, DestinationAccount, Outbox
 from genops_otel_posthog.export.pipeline import Pipeline
 from genops_otel_posthog.export.tally import SpanAccount
 
@@ -27,7 +27,16 @@ COMPONENT_TYPE: Final = "genops_otel_posthog.export.exporter.PostHogSpanExporter
 
 _numbers = count()
 
-_pipelines_of: WeakKeyDictionary[Meter, WeakSet[Pipeline]] = WeakKeyDictionary()
+
+class _Observed:
+    """What one meter reports."""
+
+    def __init__(self) -> None:
+        self.pipelines: WeakSet[Pipeline] = WeakSet()
+        self.outboxes: WeakSet[Outbox] = WeakSet()
+
+
+_observed_by: WeakKeyDictionary[Meter, _Observed] = WeakKeyDictionary()
 
 _State = tuple[str, str | None, str | None]
 """State, destination and reason."""
@@ -35,23 +44,33 @@ _State = tuple[str, str | None, str | None]
 
 def observe(meter: Meter, pipeline: Pipeline) -> None:
     """Makes ``meter`` report a pipeline, also after it was closed: at the end of a process that comes first."""
-    pipelines = _pipelines_of.get(meter)
-    if pipelines is None:
-        # An observable instrument cannot be taken back: each meter has one of a kind, whichever pipelines there are.
-        pipelines = _pipelines_of[meter] = WeakSet()
-        _create_instruments(meter, pipelines)
-    pipelines.add(pipeline)
+    _observed(meter).pipelines.add(pipeline)
+    observe_outbox(meter, pipeline.outbox)
 
 
-def _create_instruments(meter: Meter, pipelines: WeakSet[Pipeline]) -> None:
+def observe_outbox(meter: Meter, outbox: Outbox) -> None:
+    """The same for an outbox, and all others of this process in its directory."""
+    _observed(meter).outboxes.add(outbox)
+
+
+def _observed(meter: Meter) -> _Observed:
+    known = _observed_by.get(meter)
+    if known is None:
+        # An observable instrument cannot be taken back: each meter has one of a kind, whatever there is to report.
+        known = _observed_by[meter] = _Observed()
+        _create_instruments(meter, known)
+    return known
+
+
+def _create_instruments(meter: Meter, observed: _Observed) -> None:
     def accounts() -> list[Accounting]:
         # Those who use one directory share one account.
-        by_directory = {found.directory: found for found in (each.outbox.accounting() for each in list(pipelines))}
+        by_directory = {found.directory: found for found in (each.accounting() for each in list(observed.outboxes))}
         return list(by_directory.values())
 
     def events(_: CallbackOptions) -> Iterator[Observation]:
         sums: Counter[_State] = Counter()
-        for pipeline in list(pipelines):
+        for pipeline in list(observed.pipelines):
             _add_spans(sums, pipeline.tally.account())
         for account in accounts():
             for identity, destination in account.destinations.items():

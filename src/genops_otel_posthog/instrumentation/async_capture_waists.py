@@ -26,7 +26,7 @@ from genops_otel_posthog.instrumentation.patches import Around, Switch
 
 _TAKEN = "_genops_taken"
 
-_immediate: ContextVar[list[bool] | None] = ContextVar("genops_posthog_immediate", default=None)
+immediate_capture: ContextVar[list[bool] | None] = ContextVar("genops_posthog_immediate", default=None)
 """Of a ``capture_immediate`` that is under way: whether PostHog was asked."""
 
 
@@ -122,7 +122,7 @@ def async_request_account(captures: Captures, switch: Switch) -> Around:
         async def request(self: Any, batch: Any) -> Any:
             if not switch.on:
                 return await original(self, batch)
-            immediate, uuids = _immediate.get(), uuids_of(batch)
+            immediate, uuids = immediate_capture.get(), uuids_of(batch)
             if immediate is not None:
                 immediate.append(True)
                 for uuid in uuids:
@@ -148,11 +148,11 @@ def async_immediate_account(captures: Captures, switch: Switch) -> Around:
             if not switch.on:
                 return await original(self, *args, **kwargs)
             asked: list[bool] = []
-            token = _immediate.set(asked)
+            token = immediate_capture.set(asked)
             try:
                 uuid = await original(self, *args, **kwargs)
             finally:
-                _immediate.reset(token)
+                immediate_capture.reset(token)
             # Of a client that takes no events `_prepare_event` has told.
             if uuid is None and not asked and self._accepting and not self.disabled:
                 captures.refuse(TOO_LARGE if self.before_send is None else BEFORE_SEND)

@@ -6,8 +6,8 @@ comes here.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from genops_otel_posthog.instrumentation.capture_losses import (
@@ -33,31 +33,26 @@ from genops_otel_posthog.instrumentation.patches import Around, Switch
 _TAKEN = "_genops_taken"
 
 
-class _TurnedAway(threading.local):
-    """Why the lane did not take the event that this thread is about to hear of."""
-
-    reason: str | None = None
-
-
-_turned_away = _TurnedAway()
-
-
 def enqueue_account(captures: Captures, switch: Switch) -> Around:
     """Around ``Client._enqueue(msg, ...) -> uuid or None``: what the SDK took and what it refused."""
     admit = captures.admit
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        tells_of_callback = "before_send_drops" in signature(original).parameters
+
         def _enqueue(*args: Any, **kwargs: Any) -> Any:
             if not switch.on:
                 return original(*args, **kwargs)
             client = args[0]
+            if tells_of_callback and client.before_send is not None and kwargs.get("before_send_drops") is None:
+                kwargs["before_send_drops"] = []
             try:
                 uuid = original(*args, **kwargs)
             except Exception as error:
                 safely(raised, client, error)
                 raise
             if uuid is None or client.sync_mode or not client.send:
-                safely(not_queued, client, uuid, kwargs.get("lane"))
+                safely(not_queued, client, uuid, kwargs)
             else:
                 admit(uuid)
             return uuid
@@ -70,42 +65,33 @@ def enqueue_account(captures: Captures, switch: Switch) -> Around:
         else:
             captures.refuse(ERROR)
 
-    def not_queued(client: Any, uuid: str | None, lane: Any) -> None:
-        turned_away, _turned_away.reason = _turned_away.reason, None
+    def not_queued(client: Any, uuid: str | None, kwargs: Mapping[str, Any]) -> None:
         if uuid is None:
-            captures.refuse(turned_away or _refusal(client, lane))
+            captures.refuse(_refusal(client, kwargs))
         elif not client.send:
             captures.refuse(SEND_OFF)
         else:
-            captures.admit_and_settle(DELIVERED)
+            captures.admit(uuid)
+            if captures.is_pending(uuid):  # and not in the outbox
+                captures.settle([uuid], DELIVERED)
 
     return around
 
 
-def _refusal(client: Any, lane: Any) -> str:
-    """Why the SDK did not take an event, where it was not the lane that said so."""
+def _refusal(client: Any, kwargs: Mapping[str, Any]) -> str:
+    """Why the SDK did not take an event."""
     if client.disabled:
         return DISABLED
-    lane = lane or getattr(client, "_analytics_lane", None)
-    if lane is not None:
-        return CLOSED if lane._closed else BEFORE_SEND
-    # An SDK without lanes: there is a queue, and what is asked before it.
-    return QUEUE_FULL if client.before_send is None or client.queue.full() else BEFORE_SEND
-
-
-def lane_account(_: Captures, switch: Switch) -> Around:
-    """Around ``_Lane.enqueue(msg) -> bool``: why it does not take an event is known here alone."""
-
-    def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def enqueue(self: Any, msg: Any) -> Any:
-            taken = original(self, msg)
-            if not taken and switch.on:
-                _turned_away.reason = CLOSED if self._closed else QUEUE_FULL if self.available else UNAVAILABLE
-            return taken
-
-        return enqueue
-
-    return around
+    lane = kwargs.get("lane") or getattr(client, "_analytics_lane", None)
+    if lane is not None and lane._closed:
+        return CLOSED
+    if lane is not None and not lane.available:
+        return UNAVAILABLE
+    if kwargs.get("before_send_drops"):
+        return BEFORE_SEND
+    # Older SDKs, and a callback that raised while the queue was full, leave it at this.
+    queue = client.queue if lane is None else lane.queue
+    return QUEUE_FULL if client.before_send is None or queue.full() else BEFORE_SEND
 
 
 class _WatchedQueue:
@@ -217,7 +203,6 @@ def discard_account(captures: Captures, switch: Switch) -> Around:
 #: Where each of them is put: (module of the SDK, name in it, what goes around it).
 CAPTURE_WAISTS: tuple[tuple[str, str, Callable[[Captures, Switch], Around]], ...] = (
     ("posthog.client", "Client._enqueue", enqueue_account),
-    ("posthog.client", "_Lane.enqueue", lane_account),
     ("posthog.client", "_Lane.discard_undrainable_queued_work", discard_account),
     ("posthog.consumer", "_DrainSignal.get", drain_account),
     ("posthog.consumer", "Consumer.upload", upload_account),

@@ -22,6 +22,7 @@ from genops_otel_posthog import semconv
 _logger = logging.getLogger(__name__)
 
 DELIVERED: Final = semconv.CAPTURE_STATE_DELIVERED
+STORED: Final = semconv.CAPTURE_STATE_STORED
 FAILED: Final = semconv.CAPTURE_STATE_FAILED
 DROPPED: Final = semconv.CAPTURE_STATE_DROPPED
 
@@ -30,6 +31,7 @@ OUT_OF_SIGHT: Final = "out_of_sight"
 
 _MOST_PENDING = 200_000  # the queue of a client holds 10,000 and ends with it; what it held then is never settled
 _MOST_EARLY = 2_000
+_LOOK_EVERY = 1_024
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,22 @@ class Captures:
     def admit(self, uuid: str) -> None:
         """The SDK took an event into its queue."""
         self._acquire()  # `with` would double the time of the lock
-        try:
-            self._admitted += 1
-            if self._early and uuid in self._early:
-                self._count(*self._early.pop(uuid))
-                return
-            pending = self._pending
-            pending[uuid] = pending.get(uuid, 0) + 1
-            if len(pending) > _MOST_PENDING:
-                self._lost[DROPPED][OUT_OF_SIGHT] += pending.pop(next(iter(pending)))
-        finally:
-            self._release()
+        self._admitted += 1
+        if self._early or uuid in self._pending or not self._admitted % _LOOK_EVERY:
+            self._admit_slowly(uuid)
+        else:
+            self._pending[uuid] = 1
+        self._release()
+
+    def _admit_slowly(self, uuid: str) -> None:
+        early = self._early.pop(uuid, None)
+        if early is not None:
+            self._count(*early)
+            return
+        pending = self._pending
+        pending[uuid] = pending.get(uuid, 0) + 1  # the application gives uuids itself, and gave this one again
+        while len(pending) > _MOST_PENDING:
+            self._lost[DROPPED][OUT_OF_SIGHT] += pending.pop(next(iter(pending)))
 
     def refuse(self, reason: str) -> None:
         """The SDK did not take an event."""
@@ -106,24 +113,10 @@ class Captures:
         self._refused[reason] += 1
         self._release()
 
-    def store(self) -> None:
-        """The SDK took an event, and the outbox has it."""
+    def pass_outbox(self, number: int) -> None:
+        """Events that were to go to the outbox go the SDK's own way."""
         self._acquire()
-        self._admitted += 1
-        self._stored += 1
-        self._release()
-
-    def store_pending(self, uuid: str) -> None:
-        """The outbox has an event that the SDK had in its queue."""
-        self._acquire()
-        if self._take(uuid):
-            self._stored += 1
-        self._release()
-
-    def pass_outbox(self) -> None:
-        """An event that was to go to the outbox goes to the SDK's queue."""
-        self._acquire()
-        self._beside_outbox += 1
+        self._beside_outbox += number
         self._release()
 
     def admit_and_settle(self, state: str, reason: str = "", number: int = 1) -> None:
@@ -139,7 +132,7 @@ class Captures:
 
         Args:
             uuids: Theirs.
-            state: ``delivered``, ``failed`` or ``dropped``.
+            state: ``stored``, ``delivered``, ``failed`` or ``dropped``.
             reason: Of the last two.
         """
         self._acquire()
@@ -188,13 +181,15 @@ class Captures:
     def _take(self, uuid: str) -> bool:
         """Takes an event out of the pending ones; whether it was among them."""
         number = self._pending.pop(uuid, 0)
-        if number > 1:  # the application gives uuids itself, and gave this one again
+        if number > 1:
             self._pending[uuid] = number - 1
         return number > 0
 
     def _count(self, state: str, reason: str) -> None:
         if state == DELIVERED:
             self._delivered += 1
+        elif state == STORED:
+            self._stored += 1
         else:
             self._lost[state][reason] += 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
@@ -15,10 +14,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.attribution import Attribution, AttributionResolver
 from genops_otel_posthog.budgets.budget import Budget
 from genops_otel_posthog.budgets.budget_set import BudgetSet
-from genops_otel_posthog.instrumentation.async_capture_waists import ASYNC_CAPTURE_WAISTS
-from genops_otel_posthog.instrumentation.capture_metrics import observe
-from genops_otel_posthog.instrumentation.capture_waists import CAPTURE_WAISTS
-from genops_otel_posthog.instrumentation.captures import CaptureAccount, Captures
+from genops_otel_posthog.instrumentation.captures import CaptureAccount
 from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
@@ -26,6 +22,7 @@ from genops_otel_posthog.instrumentation.own_calls import step_back
 from genops_otel_posthog.instrumentation.patches import Patches, Switch
 from genops_otel_posthog.instrumentation.telemetry import RequestHook, ResponseHook, Telemetry
 from genops_otel_posthog.instrumentation.waists import WAISTS
+from genops_otel_posthog.instrumentation.watch import CaptureWatch
 from genops_otel_posthog.instrumentation.wrappers import (
     around_coroutine,
     around_method,
@@ -104,15 +101,10 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         if self.budgeting is not None:
             self.budgeting.governor.prepare(resolver.defaults)
         self.telemetry = telemetry
-        self._captures = Captures()
-        observe(self.metering.meter, self._captures)
-        atexit.register(
-            self._captures.tell_at_exit
-        )  # before clients are made, so that they get their last chance first
+        self._watch = CaptureWatch(settings, self.metering.meter)
         self._switch = Switch()
         self._patches = Patches()
-        for module, name, account in (*CAPTURE_WAISTS, *ASYNC_CAPTURE_WAISTS):  # first: beneath all others
-            self._patches.replace(module, name, account(self._captures, self._switch))
+        self._watch.put_around(self._patches, self._switch)
         self._replace_functions(telemetry, self._switch, self._patches)
         step_back(back=True)
         if settings.export_spans:
@@ -136,7 +128,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         self._switch.on = self._switch.in_calls = False
         step_back(back=False)
         self._patches.undo()
-        atexit.unregister(self._captures.tell_at_exit)
+        self._watch.close()
         self.metering.close()
 
     @property
@@ -148,7 +140,7 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
     @property
     def captures(self) -> CaptureAccount:
         """What became of the application's own events since the SDK was instrumented; all zero before."""
-        return self._captures.account() if self.is_instrumented_by_opentelemetry else CaptureAccount()
+        return self._watch.captures.account() if self.is_instrumented_by_opentelemetry else CaptureAccount()
 
 
 def _export_spans(tracer_provider: trace.TracerProvider) -> None:

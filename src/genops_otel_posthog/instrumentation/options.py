@@ -62,6 +62,8 @@ class PostHogConfig:
     alert_secret: str | None = None  # GENOPS_ALERT_SECRET
     alert_thresholds: str | None = None  # GENOPS_ALERT_THRESHOLDS
     alert_escalation: list[str] | None = None  # GENOPS_ALERT_ESCALATION
+    durable_capture: bool | None = None  # GENOPS_DURABLE_CAPTURE
+    outbox_path: str | None = None  # GENOPS_OUTBOX_PATH
 
 
 OPTION_NAMES = frozenset(option.name for option in fields(PostHogConfig))

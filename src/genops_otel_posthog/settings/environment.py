@@ -76,6 +76,7 @@ class Settings:
     budget_sampling: bool = False
     personal_api_key: str | None = field(default=None, repr=False)
     export_spans: bool = False
+    durable_capture: bool = False
     span_rules: str | None = None
     export_content: bool = False
     allow_events: tuple[str, ...] | None = None

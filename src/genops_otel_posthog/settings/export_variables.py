@@ -72,6 +72,15 @@ EXPORT_VARIABLES: tuple[Variable, ...] = (
         switch,
     ),
     Variable(
+        "GENOPS_DURABLE_CAPTURE",
+        "durable_capture",
+        "Whether the application's own events wait in the outbox until PostHog has them, instead of in the memory of "
+        "the SDK.",
+        "`false`",
+        "true",
+        switch,
+    ),
+    Variable(
         "GENOPS_SPAN_RULES",
         "span_rules",
         "TOML file with rules that say which spans become which events, asked before the built-in ones.",

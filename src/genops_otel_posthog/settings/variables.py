@@ -180,8 +180,4 @@ VARIABLES: tuple[Variable, ...] = (
 )
 
 #: Variables that are announced but not acted on yet, with what they will mean.
-ANNOUNCED: Mapping[str, str] = MappingProxyType(
-    {
-        "GENOPS_DURABLE_CAPTURE": "Whether the application's own events go through the outbox.",
-    }
-)
+ANNOUNCED: Mapping[str, str] = MappingProxyType({})

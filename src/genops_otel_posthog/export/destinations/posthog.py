@@ -64,7 +64,8 @@ _V1_OPTIONS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "$process_person_profile": ("process_person_profile", v1_boolean_option),
 }
 _V1_LIBRARY = ("$lib", "$lib_version")
-_V1_MARKS = tuple(f'"{name}"'.encode() for name in (*_V1_FIELDS, *_V1_OPTIONS, *_V1_LIBRARY))
+_V1_PERSON = ("$set", "$set_once")  # the batch API also takes them beside the properties
+_V1_MARKS = tuple(f'"{name}"'.encode() for name in (*_V1_FIELDS, *_V1_OPTIONS, *_V1_LIBRARY, *_V1_PERSON))
 
 
 class PostHogDestination:
@@ -81,6 +82,9 @@ class PostHogDestination:
         max_batch_events: Most events of a request.
         max_batch_bytes: Most bytes of the events of a request; PostHog takes 20 MiB.
         name: Of the destination.
+        account: Whose account it is, where that is more than the key; see :class:`~.protocol.Destination`.
+        path: Of the batch API, of which PostHog has one for large events about AI.
+        sdk: Who the events are of, as ``name/version``; this package when not given.
 
     Raises:
         GenOpsConfigurationError: The key or another argument cannot be right.
@@ -99,6 +103,9 @@ class PostHogDestination:
         max_batch_events: int = 1000,
         max_batch_bytes: int = 4 * 1024 * 1024,
         name: str = "posthog",
+        account: str | None = None,
+        path: str = _BATCH_PATH,
+        sdk: str | None = None,
     ) -> None:
         problem = project_key_problem(api_key)
         if problem:
@@ -114,10 +121,12 @@ class PostHogDestination:
                 f"not {protocol!r}, {compression!r}"
             )
         self.name = name
-        self.account = hashlib.blake2b(api_key.strip().encode(), digest_size=5).hexdigest()
+        self.account = account or hashlib.blake2b(api_key.strip().encode(), digest_size=5).hexdigest()
         self.max_batch_events = max_batch_events
         self.max_batch_bytes = min(max_batch_bytes, MAX_BATCH_BODY_BYTES - _ENVELOPE_BYTES)
         self._key = api_key.strip()
+        self._path = path
+        self._sdk = sdk or _SDK
         self._http = Http(host.rstrip("/"))
         self._is_v1 = protocol == "v1"
         self._compresses = compression == "gzip" or (compression == "auto" and not is_loopback(host))
@@ -146,7 +155,7 @@ class PostHogDestination:
 
     def _send_batch(self, bodies: Sequence[bytes], timeout: float) -> Answer:
         tail = f'],"sent_at":"{_now()}"'.encode() + (b',"historical_migration":true}' if self._historical else b"}")
-        response = self._post(_BATCH_PATH, self._head + b",".join(bodies) + tail, {}, timeout)
+        response = self._post(self._path, self._head + b",".join(bodies) + tail, {}, timeout)
         if isinstance(response, Answer):
             return response
         if not 200 <= response.status < 300:
@@ -170,7 +179,7 @@ class PostHogDestination:
         content += b',"historical_migration":true}' if self._historical else b"}"
         headers = {
             "Authorization": f"Bearer {self._key}",
-            "PostHog-Sdk-Info": _SDK,
+            "PostHog-Sdk-Info": self._sdk,
             "PostHog-Attempt": "1",
             "PostHog-Request-Id": str(uuid.uuid4()),
             "PostHog-Request-Timestamp": now,
@@ -200,7 +209,7 @@ class PostHogDestination:
     # --- both -------------------------------------------------------------------------------------------------------
 
     def _post(self, path: str, content: bytes, headers: Mapping[str, str], timeout: float) -> Response | Answer:
-        sent = {"Content-Type": "application/json", "User-Agent": _SDK, **headers}
+        sent = {"Content-Type": "application/json", "User-Agent": self._sdk, **headers}
         if self._compresses and len(content) > _WORTH_COMPRESSING:
             compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
             content = compressor.compress(content) + compressor.flush()
@@ -231,6 +240,11 @@ def _v1_event(body: bytes) -> bytes:
         return body[:-1] + b',"options":{}}'
     event: dict[str, Any] = json.loads(body)
     properties: dict[str, Any] = event.get("properties") or {}
+    for name in _V1_PERSON:
+        beside = event.pop(name, None)
+        if isinstance(beside, dict):
+            within = properties.get(name)
+            properties[name] = {**beside, **within} if isinstance(within, dict) else properties.get(name, beside)
     options: dict[str, object] = {}
     for name, (option, read) in _V1_OPTIONS.items():
         if name in properties:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from genops_otel_posthog.export.outbox.cursor import Position, cursor_path, read_cursor
 from genops_otel_posthog.export.outbox.dead import DeadLetter, DeadLetters
-from genops_otel_posthog.export.outbox.directory import DEAD_LETTERS, prepare, segments_in
+from genops_otel_posthog.export.outbox.directory import DEAD_LETTERS, default_directory, prepare, segments_in
 from genops_otel_posthog.export.outbox.segment_file import (
     Header,
     UnreadableSegment,
@@ -113,6 +113,27 @@ def waiting_events(directory: Path, destination: str | None = None) -> Iterator[
                         yield event
         except (FileNotFoundError, UnreadableSegment):
             continue
+
+
+def waits_for(directory: str | os.PathLike[str] | None, identity: str) -> bool:
+    """Whether there are events of any process for a destination.
+
+    Args:
+        directory: The outbox directory; the default one when not given.
+        identity: Of the destination.
+
+    Raises:
+        GenOpsConfigurationError: There is no place for a default directory.
+    """
+    try:
+        paths = segments_in(Path(directory) if directory is not None else default_directory())
+    except OSError:
+        return False  # there is none yet
+    for path in paths:
+        with suppress(OSError, UnreadableSegment), closing(_Reader(path)) as reader:
+            if reader.is_for(identity):
+                return True
+    return False
 
 
 def is_named(identity: str, wanted: str) -> bool:
@@ -247,6 +268,9 @@ class _Reader:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def is_for(self, identity: str) -> bool:
+        return identity in read_header(self._descriptor).destinations
 
     def describe(self) -> WaitingSegment:
         size = os.fstat(self._descriptor).st_size
