@@ -94,6 +94,17 @@ SOURCES: dict[str, Source] = {
         "openai_agents",
         "opentelemetry.instrumentation.genai.openai_agents:OpenAIAgentsInstrumentor",
     ),
+    "genai-bedrock": _otel(
+        "opentelemetry-instrumentation-genai-bedrock",
+        "boto3",
+        "bedrock",
+        "opentelemetry.instrumentation.genai.bedrock:BedrockInstrumentor",
+    ),
+    "genai-langchain": Source(
+        ("opentelemetry-instrumentation-genai-langchain", "langchain-openai", "langchain", "opentelemetry-sdk"),
+        "langchain",
+        "opentelemetry.instrumentation.genai.langchain:LangChainInstrumentor",
+    ),
     "google-genai": _otel(
         "opentelemetry-instrumentation-google-genai",
         "google-genai < 3",  # all that the instrumentation takes
@@ -135,6 +146,33 @@ SOURCES: dict[str, Source] = {
         "opentelemetry.instrumentation.vertexai:VertexAIInstrumentor",
         CONTENT,
     ),
+    "traceloop-langchain": _otel(
+        "opentelemetry-instrumentation-langchain",
+        "langchain-openai",
+        "langchain",
+        "opentelemetry.instrumentation.langchain:LangchainInstrumentor",
+        CONTENT,
+    ),
+    # It imports httpx, which the openai SDK brought along until version 3.
+    "traceloop-sdk": Source(("traceloop-sdk", "openai", "httpx", "opentelemetry-sdk"), "traceloop", "", CONTENT),
+    "openinference-bedrock": _otel(
+        "openinference-instrumentation-bedrock",
+        "boto3",
+        "bedrock",
+        "openinference.instrumentation.bedrock:BedrockInstrumentor",
+    ),
+    "openinference-google-genai": _otel(
+        "openinference-instrumentation-google-genai",
+        "google-genai",
+        "gemini",
+        "openinference.instrumentation.google_genai:GoogleGenAIInstrumentor",
+    ),
+    "openinference-openai-agents": _otel(
+        "openinference-instrumentation-openai-agents",
+        "openai-agents",
+        "openai_agents",
+        "openinference.instrumentation.openai_agents:OpenAIAgentsInstrumentor",
+    ),
     "openinference-openai": _otel(
         "openinference-instrumentation-openai",
         "openai",
@@ -153,8 +191,12 @@ SOURCES: dict[str, Source] = {
         "langchain",
         "openinference.instrumentation.langchain:LangChainInstrumentor",
     ),
+    "autogen": Source(("autogen-agentchat", "autogen-ext", "opentelemetry-sdk"), "autogen"),
     "pydantic-ai": Source(("pydantic-ai-slim[openai]", "opentelemetry-sdk"), "pydantic_ai"),
     "logfire": Source(("logfire", "openai", "anthropic"), "logfire"),
+    "launchdarkly": Source(
+        ("launchdarkly-server-sdk-otel", "launchdarkly-server-sdk", "opentelemetry-sdk"), "launchdarkly"
+    ),
     "openfeature": Source(("openfeature-hooks-opentelemetry", "openfeature-sdk", "opentelemetry-sdk"), "openfeature"),
 }
 

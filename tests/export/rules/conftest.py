@@ -1,11 +1,9 @@
-"""Spans for tests: recorded from real instrumentations, and made by the real SDK."""
+"""Spans made by the real SDK, and the events of recorded ones."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +14,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from genops_otel_posthog.export.event import Event
 from genops_otel_posthog.export.rules import Rules, builtin_rules
-from genops_otel_posthog.export.rules.span_json import spans_from_json
-
-RECORDED = Path(__file__).parents[1] / "recorded"
 
 
 class Spans:
@@ -48,16 +43,6 @@ class Spans:
 @pytest.fixture
 def spans() -> Spans:
     return Spans()
-
-
-@pytest.fixture
-def recorded() -> Callable[[str], list[ReadableSpan]]:
-    """The spans of a recording, in the order in which they ended."""
-
-    def recorded(source: str) -> list[ReadableSpan]:
-        return spans_from_json(json.loads((RECORDED / f"{source}.json").read_text(encoding="utf-8")))
-
-    return recorded
 
 
 @pytest.fixture

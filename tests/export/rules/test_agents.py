@@ -21,6 +21,7 @@ OWN = {
         "error",
         "agent_id",
     },
+    "agent_created": {"agent_id", "agent_type", "memory_backend", "framework"},
     "agent_error": {"execution_id", "framework", "error_message", "error_code"},
     "rag_query_triggered": {"vector_db_used", "index_name", "latency_ms", "sources_found", "execution_id"},
 }
@@ -37,6 +38,19 @@ OWN = {
         ("pydantic-ai", "agent_error"),
         ("openinference-langchain", "tool_used"),
         ("openinference-langchain", "rag_query_triggered"),
+        ("openinference-openai-agents", "agent_execution"),
+        ("openinference-openai-agents", "tool_used"),
+        ("genai-langchain", "flow_executed"),
+        ("genai-langchain", "tool_used"),
+        ("genai-langchain", "rag_query_triggered"),
+        ("traceloop-langchain", "rag_query_triggered"),
+        ("traceloop-langchain", "tool_used"),
+        ("traceloop-sdk", "flow_executed"),
+        ("traceloop-sdk", "agent_execution"),
+        ("traceloop-sdk", "tool_used"),
+        ("autogen", "agent_created"),
+        ("autogen", "agent_execution"),
+        ("autogen", "tool_used"),
     ],
 )
 def test_an_event_has_exactly_its_properties_and_those_that_all_have(events_of, source, name):
@@ -44,9 +58,36 @@ def test_an_event_has_exactly_its_properties_and_those_that_all_have(events_of, 
     assert {key for key in event.properties if not key.startswith(("$", "genops_"))} == OWN[name] | COMMON
 
 
-def test_a_flow_names_the_tools_that_ran_in_it(events_of):
-    (flow,) = events_of("genai-openai-agents", "flow_executed")
-    assert (flow.properties["flow_id"], flow.properties["tools_used"]) == ("Agent workflow", ["get_weather"])
+@pytest.mark.parametrize(
+    ("source", "flow_id"),
+    [("genai-openai-agents", "Agent workflow"), ("genai-langchain", "travel-chain"), ("traceloop-sdk", "travel")],
+)
+def test_a_flow_names_the_tools_that_ran_in_it(events_of, source, flow_id):
+    (flow,) = events_of(source, "flow_executed")
+    assert (flow.properties["flow_id"], flow.properties["tools_used"]) == (flow_id, ["get_weather"])
+
+
+def test_an_agent_that_was_made_is_told_by_its_name_and_its_framework(events_of):
+    (made,) = events_of("autogen", "agent_created")
+    assert (made.properties["agent_id"], made.properties["framework"]) == ("travel_agent", "autogen-core")
+
+
+@pytest.mark.parametrize(
+    ("source", "framework", "agents"),
+    [
+        ("traceloop-sdk", "traceloop", ["travel-agent"]),
+        # The root of its trace is an agent too, and has no name.
+        ("openinference-openai-agents", "openai_agents", ["travel-agent", None]),
+    ],
+)
+def test_an_agent_is_told_with_its_framework_and_what_its_calls_used(events_of, source, framework, agents):
+    told = [event.properties for event in events_of(source, "agent_execution")]
+    assert [properties["agent_id"] for properties in told] == agents
+    assert {properties["framework"] for properties in told} == {framework}
+    assert told[0]["tokens_used"] == sum(
+        event.properties["$ai_input_tokens"] + event.properties["$ai_output_tokens"]
+        for event in events_of(source, "$ai_generation")
+    )
 
 
 def test_all_that_ran_in_one_trace_has_one_execution_id(events_of):
@@ -83,9 +124,13 @@ def test_the_query_of_an_agent_is_content(events_of):
     assert told.properties["query"] == "What is the capital of Portugal?"
 
 
-def test_a_retrieval_says_how_many_sources_it_found(events_of):
-    (query,) = events_of("openinference-langchain", "rag_query_triggered")
-    assert (query.properties["index_name"], query.properties["sources_found"]) == ("atlas", 2)
+@pytest.mark.parametrize(
+    ("source", "index"),
+    [("openinference-langchain", "atlas"), ("traceloop-langchain", "atlas"), ("genai-langchain", None)],
+)
+def test_a_retrieval_says_how_many_sources_it_found(events_of, source, index):
+    (query,) = events_of(source, "rag_query_triggered")
+    assert (query.properties["index_name"], query.properties["sources_found"]) == (index, 2)
 
 
 def test_the_root_of_a_trace_is_its_ai_trace_and_the_steps_below_are_its_ai_spans(events_of):

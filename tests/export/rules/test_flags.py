@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from genops_otel_posthog.export.rules import Rules, builtin_rules
 
 
@@ -26,6 +30,29 @@ def test_the_same_answer_for_the_same_person_is_told_once(events_of, recorded):
     (span,) = recorded("openfeature")
     assert sum(event.name == "feature_flag.evaluation" for event in span.events) == 3
     assert len(events_of("openfeature", "$feature_flag_called")) == 2
+
+
+def test_an_evaluation_that_launchdarkly_tells_in_a_span_and_in_an_event_is_told_once_with_its_answer(
+    events_of, recorded
+):
+    assert [span.name for span in recorded("launchdarkly")] == ["variation", "variation", "variation", "GET /checkout"]
+    told = [event.properties for event in events_of("launchdarkly")]
+    assert [(properties["$feature_flag"], properties["$feature_flag_response"]) for properties in told] == [
+        ("new-checkout", True),
+        ("button-colour", "blue"),
+        ("no-such-flag", False),
+    ]
+    assert {properties["feature_flag_provider"] for properties in told} == {"LaunchDarkly"}
+    assert {event.distinct_id for event in events_of("launchdarkly")} == {"user-42"}
+
+
+@pytest.mark.parametrize("answer", ['"', '""', '"a', '"\\ud800"', '"a" and "b"'])
+def test_an_answer_in_odd_quotes_is_told_as_it_is_or_without_them(spans, answer):
+    with spans.open() as span:
+        span.add_event("feature_flag", {"feature_flag.key": "a", "feature_flag.result.value": answer})
+    (event,) = Rules(builtin_rules()).events_for(spans.taken()[0]).events
+    json.dumps(event.body(), ensure_ascii=False).encode()
+    assert event.properties["$feature_flag_response"] in (answer, answer[1:-1], "\ufffd")
 
 
 def test_the_exception_that_a_provider_reports_is_not_an_error_of_the_application(events_of):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_a_recording_says_what_it_was_recorded_from_and_names_no_place_of_the_re
     assert not any(place in path.read_text() for place in ("/tmp/", "/root/", "/home/"))
 
 
-@pytest.mark.parametrize("source", [*OPENAI_SOURCES, "vercel-ai", "openinference-langchain"])
+@pytest.mark.parametrize(
+    "source", [*OPENAI_SOURCES, "vercel-ai", "openinference-langchain", "genai-langchain", "traceloop-sdk"]
+)
 def test_tokens_of_openai_are_the_same_in_every_dialect(events_of, source):
     first = events_of(source, "$ai_generation")[0]
     assert part(first, OPENAI) == OPENAI
@@ -143,7 +146,7 @@ def test_tokens_written_to_the_cache_are_told_by_how_long_they_stay(events_of):
     }
 
 
-@pytest.mark.parametrize("source", ["botocore", "traceloop-bedrock"])
+@pytest.mark.parametrize("source", ["botocore", "genai-bedrock", "traceloop-bedrock"])
 def test_bedrock_counts_cached_tokens_apart_and_posthog_is_told_so(events_of, source):
     converse = events_of(source, "$ai_generation")[0]
     assert part(converse, ("$ai_input_tokens", "$ai_cache_read_input_tokens", "$ai_cache_reporting_exclusive")) == {
@@ -153,13 +156,37 @@ def test_bedrock_counts_cached_tokens_apart_and_posthog_is_told_so(events_of, so
     }
 
 
+@pytest.mark.parametrize("source", ["botocore", "genai-bedrock", "traceloop-bedrock"])
+def test_they_stay_apart_however_many_tokens_are_new(recorded, source):
+    span = recorded(source)[0]
+    longer = replace(span, attributes={**span.attributes, "gen_ai.usage.input_tokens": 50_000})
+    (event, *_) = Rules(builtin_rules()).events_for(longer).events
+    assert (event.properties["$ai_input_tokens"], event.properties["$ai_cache_reporting_exclusive"]) == (50_000, True)
+
+
+def test_openinference_counts_them_among_the_others_for_bedrock_too(events_of):
+    for event in events_of("openinference-bedrock", "$ai_generation"):
+        assert part(event, ("$ai_input_tokens", "$ai_cache_read_input_tokens", "$ai_cache_reporting_exclusive")) == {
+            "$ai_input_tokens": 1350,
+            "$ai_cache_read_input_tokens": 1000,
+            "$ai_cache_reporting_exclusive": False,
+        }
+
+
+def test_where_openai_was_reached_is_no_parameter_of_the_model(events_of):
+    first = events_of("openinference-openai-agents", "$ai_generation")[0].properties
+    assert first["$ai_base_url"].startswith("http://127.0.0.1:")
+    assert "$ai_model_parameters" not in first
+
+
 def test_a_model_name_that_was_percent_encoded_is_readable(events_of):
     invoke = events_of("traceloop-bedrock", "$ai_generation")[1]
     assert invoke.properties["$ai_model"] == "anthropic.claude-3-5-sonnet-20240620-v1:0"
 
 
-def test_reasoning_of_gemini_is_not_paid_twice(events_of):
-    (event,) = events_of("google-genai", "$ai_generation")
+@pytest.mark.parametrize("source", ["google-genai", "openinference-google-genai"])
+def test_reasoning_of_gemini_is_not_paid_twice(events_of, source):
+    (event,) = events_of(source, "$ai_generation")
     # 42 tokens of text and 16 of reasoning; PostHog adds the latter to the text tokens for these models.
     assert part(event, ("$ai_output_tokens", "$ai_reasoning_tokens", "$ai_text_output_tokens")) == {
         "$ai_output_tokens": 58,

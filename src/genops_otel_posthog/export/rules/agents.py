@@ -170,7 +170,7 @@ def _framework(span: SpanView) -> str | None:
     given = words(span.attributes.get(names.AGENT_FRAMEWORK))
     if given is not None or span.scope == names.SCOPE:
         return given
-    return span.scope.rpartition(".")[2] or None
+    return span.scope.removesuffix(".tracer").rpartition(".")[2] or None
 
 
 def _question(state: Any) -> str | None:

@@ -7,6 +7,7 @@ person seeing one answer of one flag is told once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +47,9 @@ class FlagEvents:
         return drafts or next((skip for skip in told if isinstance(skip, Skip)), None)
 
     def span(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
-        """The event of a span that is itself an evaluation."""
+        """The event of a span that is itself an evaluation, and says how it ended."""
+        if not any(span.attributes.get(name) is not None for name in (*_ANSWER, "error.type")):
+            return Skip("the evaluation does not say its answer, which stands in an event of the span around it")
         told = self._event(span, span.attributes, span.end, 0)
         return told if isinstance(told, Skip) else [told]
 
@@ -70,7 +73,7 @@ class FlagEvents:
 def _draft(
     found: Mapping[str, Any], key: str, answer: Any, provider: str, person: str | None, time: int | None, number: str
 ) -> EventDraft:
-    response = {"true": True, "false": False}.get(answer, answer) if isinstance(answer, str) else answer
+    response = _response(answer)
     told = {
         "$feature_flag": key,
         "$feature_flag_response": response,
@@ -82,6 +85,18 @@ def _draft(
     }
     properties = {name: value for name, value in told.items() if value is not None}
     return EventDraft("$feature_flag_called", properties, distinct_id=person, time=time, key=number, importance="low")
+
+
+def _response(answer: Any) -> Any:
+    """The answer as PostHog has it. Some write it as text, and LaunchDarkly that text as JSON: ``"blue"`` in quotes."""
+    if not isinstance(answer, str):
+        return answer
+    if len(answer) > 1 and answer[0] == answer[-1] == '"':
+        try:
+            return json.loads(answer)
+        except ValueError:
+            return answer
+    return {"true": True, "false": False}.get(answer, answer)
 
 
 def _text(found: Mapping[str, Any], *names: str) -> str:

@@ -50,6 +50,7 @@ def read(span: SpanView, content: bool) -> AiCall | None:
     ai.stop_reason = words(found.get("llm.finish_reason"))
     asked = parsed_mapping(span.first("llm.invocation_parameters", "embedding.invocation_parameters"))
     ai.model = ai.model or words(asked.get("model"))
+    ai.base_url = words(asked.get("base_url"))
     ai.parameters = {key: value for key, value in asked.items() if key not in _NOT_PARAMETERS and value is not None}
     streamed = ai.parameters.pop("stream", None)
     first_token = next((event for event in span.events if event.name == _FIRST_TOKEN_EVENT), None)
@@ -77,7 +78,7 @@ def read(span: SpanView, content: bool) -> AiCall | None:
 
 # Parts of the request that are told elsewhere, or are content.
 _NOT_PARAMETERS: Final = frozenset(
-    {"model", "model_name", "messages", "input", "instructions", "system", "tools", "_type"}
+    {"model", "model_name", "messages", "input", "instructions", "system", "tools", "base_url", "_type"}
 )
 
 

@@ -31,6 +31,7 @@ _STEPS: Final = {
     "invoke_agent": steps.AGENT,
     "invoke_workflow": steps.WORKFLOW,
     "retrieval": steps.RETRIEVAL,
+    "vector_db_retrieve": steps.RETRIEVAL,  # Traceloop's, for LangChain
 }
 _PARAMETERS: Final = (
     ("gen_ai.request.temperature", "temperature"),
@@ -49,7 +50,11 @@ _PARAMETERS: Final = (
 
 # The conventions want cached tokens counted among the input tokens. Amazon Bedrock counts them apart, and these hand
 # on its figures as they come; recorded spans of both lie in tests/export/recorded.
-_COUNT_CACHE_APART: Final = ("opentelemetry.instrumentation.botocore", "opentelemetry.instrumentation.bedrock")
+_COUNT_CACHE_APART: Final = (
+    "opentelemetry.instrumentation.botocore",
+    "opentelemetry.instrumentation.bedrock",
+    "opentelemetry.instrumentation.genai.bedrock",
+)
 
 _A_WEEK: Final = 7 * 86_400  # seconds; no answer takes longer
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from genops_otel_posthog.export.rules.ai import call as steps
 from genops_otel_posthog.export.rules.ai import semconv
-from genops_otel_posthog.export.rules.ai.call import AiCall, count, parsed, words
+from genops_otel_posthog.export.rules.ai.call import AiCall, count, parsed, parsed_mapping, words
 from genops_otel_posthog.export.rules.ai.indexed import indexed
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def read(span: SpanView, content: bool) -> AiCall | None:
             ai.tool_name = ai.tool_name or entity
         elif ai.step == steps.AGENT:
             ai.agent_name = ai.agent_name or entity
+    if ai.step == steps.RETRIEVAL:
+        _read_retrieval(ai, span)
     if content:
         if ai.step in (steps.GENERATION, steps.EMBEDDING):
             ai.tools = ai.tools or indexed(found, "llm.request.functions.") or None
@@ -59,3 +61,12 @@ def read(span: SpanView, content: bool) -> AiCall | None:
             ai.input_state = parsed(found.get("traceloop.entity.input"))
             ai.output_state = parsed(found.get("traceloop.entity.output"))
     return ai
+
+
+def _read_retrieval(ai: AiCall, span: SpanView) -> None:
+    """LangChain's name of what was searched, and how many documents it returned, which stand in its output alone."""
+    prefix = "traceloop.association.properties.ls_"
+    ai.data_source = ai.data_source or words(span.first(f"{prefix}vector_store_provider", f"{prefix}retriever_name"))
+    documents = parsed_mapping(span.attributes.get("traceloop.entity.output")).get("documents")
+    if ai.documents is None and isinstance(documents, (list, tuple)):
+        ai.documents = len(documents)
