@@ -39,6 +39,9 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         "audit": Subcommand("genops_otel_posthog.cli.audit:audit", "The audit trail: verify it, export it."),
         "budget": Subcommand("genops_otel_posthog.cli.budget:budget", "How budgets stand, and changing them."),
         "cost": Subcommand("genops_otel_posthog.cli.cost:cost", "What PostHog costs: estimate, forecast, compare."),
+        "dashboards": Subcommand(
+            "genops_otel_posthog.cli.dashboards:dashboards", "Dashboards and alert rules: list, write."
+        ),
         "demo": Subcommand(
             "genops_otel_posthog.cli.demo:demo", "See it on this machine: an example shop and what it costs.", "demo"
         ),
