@@ -15,7 +15,9 @@ from genops_otel_posthog.adapter.capturing import capture
 from genops_otel_posthog.adapter.flag_reading import read_flag
 from genops_otel_posthog.adapter.governed_client import GovernedClient, governed_client
 from genops_otel_posthog.adapter.limits import changed_limits
+from genops_otel_posthog.adapter.metrics_export import Gauges, figures, prometheus_text, send_gauges
 from genops_otel_posthog.adapter.moments import Moment
+from genops_otel_posthog.adapter.recommendations import Projection
 from genops_otel_posthog.adapter.recordings import record_recordings
 from genops_otel_posthog.adapter.results import CaptureResult, FlagMetadata
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession, session_in
@@ -61,6 +63,8 @@ class GenOpsPostHogAdapter:
         secret_key: A secret key of the project, with which the SDK evaluates flags locally.
         sampling: ``off``, ``enabled`` or ``aggressive``; else the tag ``cost_optimization``, else ``off``.
         compliance: Asked before every call, and told afterwards; what the tags ask for when not given.
+        client_options: Further arguments of ``posthog.Posthog``, such as ``flush_at``, ``max_retries`` or
+            ``before_send``; adapters that agree on them share a client.
         tracer_provider: Where spans go; the global one when not given.
         meter_provider: Where metrics go; the global one when not given.
         **options: Further options of :meth:`PostHogInstrumentor.instrument`: ``pricing_mode``, ``price_book``,
@@ -98,6 +102,7 @@ class GenOpsPostHogAdapter:
         secret_key: str | None = None,
         sampling: str | None = None,
         compliance: Compliance | None = None,
+        client_options: Mapping[str, Any] | None = None,
         tracer_provider: trace.TracerProvider | None = None,
         meter_provider: metrics.MeterProvider | None = None,
         **options: Any,
@@ -122,6 +127,7 @@ class GenOpsPostHogAdapter:
                 "secret_key": secret_key,
                 "sampling": sampling,
                 "compliance": compliance,
+                "client_options": client_options,
                 **options,
             },
             tracer_provider,
@@ -152,6 +158,7 @@ class GenOpsPostHogAdapter:
         *,
         timestamp: Moment | None = None,
         always: bool = False,
+        raises: bool = True,
         **options: Any,
     ) -> CaptureResult:
         """Captures an event: PostHog's SDK takes it, and sends it with others from a thread of its own.
@@ -164,6 +171,7 @@ class GenOpsPostHogAdapter:
             session_id: The governance session it belongs to; that of the block around the call when not given.
             timestamp: When it happened; now when not given.
             always: Whether no sampling may leave it out.
+            raises: Whether a refusal is raised; else the result tells of it.
             **options: Further arguments of the SDK's ``capture``: ``groups``, ``uuid``, ``send_feature_flags``,
                 ``flags``, ``disable_geoip``.
 
@@ -193,6 +201,7 @@ class GenOpsPostHogAdapter:
             timestamp,
             {name: value for name, value in options.items() if value is not None} if options else options,
             always=always,
+            raises=raises,
         )
 
     def evaluate_feature_flag_with_governance(
@@ -367,6 +376,51 @@ class GenOpsPostHogAdapter:
             ``current_week_cost`` and ``previous_week_cost``, USD; ``growth_rate``, percent (0 without a week before).
         """
         return weekly_trend(self.governed)
+
+    def get_volume_discount_analysis(self, projected_monthly_events: int) -> dict[str, Any]:
+        """What a month of so many events would cost, and how it could cost less.
+
+        Identified events, flag requests, recordings and events of models are taken in the proportion to events in which
+        this process has seen them in the last 30 days.
+
+        Args:
+            projected_monthly_events: Events of the month, 0 or more.
+
+        Returns:
+            JSON-ready values: ``projected_monthly_events``, ``projected_monthly_cost`` (USD), ``cost_per_event`` (USD),
+            ``projected_usage`` (units by meter), ``cost_breakdown`` (USD by meter), ``free_tier_utilization`` (percent
+            by meter), ``tier`` (where the events end among the tiers of their price), and
+            ``optimization_recommendations``, the one that saves most first, each with ``optimization_type``, ``meter``,
+            ``potential_savings_per_month`` (USD), ``priority_score`` (the saving as percent of the month, 0 to 100),
+            ``arithmetic``, ``how``, and the fields of ``tier``.
+
+        Raises:
+            GenOpsValidationError: The number cannot be used.
+        """
+        pricer = self.governed.telemetry.pricer
+        return Projection(
+            pricer.book,
+            is_metered=pricer.mode == "metered",
+            observed=self.governed.counts.last_days(30),
+            events=projected_monthly_events,
+        ).analysis()
+
+    def export_analytics_metrics(self) -> dict[str, float]:
+        """The guide's five numbers: ``posthog_daily_cost`` (USD), ``posthog_budget_utilization`` (percent),
+        ``posthog_governance_active`` (0 or 1), ``posthog_events_today``, ``posthog_flags_evaluated``."""
+        return figures(self)
+
+    def render_prometheus(self) -> str:
+        """The same in Prometheus' text format, labelled with the owner."""
+        return prometheus_text(self)
+
+    def send_to_datadog(self, statsd: Gauges) -> None:
+        """Hands the same to a statsd client as gauges, with the owner as tags.
+
+        Args:
+            statsd: ``datadog.statsd``, or anything with its ``gauge(metric, value, tags=…)``.
+        """
+        send_gauges(self, statsd)
 
     def update_budget(
         self,

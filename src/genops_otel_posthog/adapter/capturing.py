@@ -43,6 +43,7 @@ def capture(
     options: dict[str, Any],
     *,
     always: bool,
+    raises: bool,
 ) -> CaptureResult:
     """See :meth:`~.adapter.GenOpsPostHogAdapter.capture_event_with_governance`.
 
@@ -57,6 +58,7 @@ def capture(
         timestamp: When it happened; now when not given.
         options: Further arguments for the SDK.
         always: Whether no sampling may leave it out.
+        raises: Whether a refusal is raised.
     """
     name = arguments.event_name(event_name)
     person = arguments.distinct_id(distinct_id)
@@ -99,7 +101,8 @@ def capture(
             tell(compliance, "capture", call, person, trace_id_of(call), made=made, event=name, event_uuid=uuid)
     if reserved and session is not None:
         session.settle(reserved)
-    raise_if_refused(governed, call, f"capture {name}", session)
+    if raises and call.decision is not None:
+        raise_if_refused(governed, call, f"capture {name}", session)
     if not call.events and call.decision is None and not client.disabled:
         _warn(
             "events that PostHog's SDK does not take",

@@ -6,8 +6,8 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from genops_otel_posthog.adapter.validation import ValidationLevel, validate_sdk
 from genops_otel_posthog.errors import GenOpsConfigurationError
@@ -15,20 +15,27 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 _NO_KEY = "phc_nothing_is_sent"
 
 _lock = threading.Lock()
-_clients: dict[tuple[str | None, str, str | None], SharedClient] = {}
+_clients: dict[tuple[object, ...], SharedClient] = {}
+
+OnUndelivered: TypeAlias = Callable[[Exception, Sequence[Mapping[str, Any]]], None]
+"""Told of events that the SDK gives up, and why. Called in a thread of the SDK; must not raise."""
 
 
 class SharedClient:
     """A client of PostHog's SDK that is there when it is asked for, also after it was ended.
 
     Args:
-        make: Makes one.
+        make: Makes one, given who is told of errors.
         host: The host that it sends to.
+
+    Attributes:
+        on_undelivered: Who is told of events that the SDK gives up, each by its own key.
     """
 
-    def __init__(self, make: Callable[[], Any], host: str) -> None:
+    def __init__(self, make: Callable[[OnUndelivered], Any], host: str) -> None:
         self._make = make
         self.host = host
+        self.on_undelivered: dict[object, OnUndelivered] = {}
         self._client: Any = None
 
     @property
@@ -39,8 +46,12 @@ class SharedClient:
             with _lock:
                 client = self._client
                 if client is None:
-                    client = self._client = self._make()
+                    client = self._client = self._make(self._tell)
         return client
+
+    def _tell(self, error: Exception, events: Sequence[Mapping[str, Any]]) -> None:
+        for told in list(self.on_undelivered.values()):
+            told(error, events)
 
     def flush(self, timeout: float) -> bool:
         """Waits until the queue of the SDK is empty, at most so many seconds; whether it is."""
@@ -88,27 +99,36 @@ class ModuleClient:
         return client is None or _ended(client, timeout)
 
 
-def shared_client(key: str | None, host: str, secret_key: str | None = None) -> SharedClient:
+def shared_client(
+    key: str | None, host: str, secret_key: str | None = None, options: Mapping[str, Any] | None = None
+) -> SharedClient:
     """The client of a key and a host.
 
     Args:
         key: Project key; ``None`` for a client that sends nothing.
         host: Ingestion host.
         secret_key: A personal or project secret key, with which the SDK evaluates flags locally.
+        options: Further arguments of ``posthog.Posthog``.
 
     Raises:
         GenOpsConfigurationError: The SDK is missing or not supported.
     """
     require_supported_sdk()
 
-    def make() -> Any:
+    given = dict(options or {})
+
+    def make(on_error: OnUndelivered) -> Any:
         from posthog import Posthog
 
-        options: dict[str, Any] = {} if secret_key is None else {_secret_key_option(Posthog): secret_key}
-        return Posthog(key or _NO_KEY, host=host, disabled=key is None, **options)
+        more = given if secret_key is None else {**given, _secret_key_option(Posthog): secret_key}
+        try:
+            return Posthog(key or _NO_KEY, host=host, **{"disabled": key is None, "on_error": on_error, **more})
+        except TypeError as problem:
+            raise GenOpsConfigurationError(f"client_options cannot be used: {problem}") from None
 
+    identity = (key, host, secret_key, *given.items())
     with _lock:
-        return _clients.setdefault((key, host, secret_key), SharedClient(make, host))
+        return _clients.setdefault(identity, SharedClient(make, host))
 
 
 def require_supported_sdk() -> None:

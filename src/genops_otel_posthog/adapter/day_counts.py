@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta, timezone
 from typing import Final
+
+from genops_otel_posthog.forks import start_over_after_fork
 
 DAYS_KEPT: Final = 62
 """Two months, so that a month can be compared with the one before."""
@@ -25,6 +25,7 @@ class Day:
         identified_events: Those of them that are billed as identified.
         flags_evaluated: Flags that were read, wherever they were answered.
         flag_requests: Requests to PostHog for that.
+        repeated_flag_requests: Those of them that asked what had been asked that day already.
         definition_polls: Downloads of flag definitions.
         recordings: Session recordings.
         llm_events: Events of language models.
@@ -41,11 +42,12 @@ class Day:
         "identified_events",
         "llm_events",
         "recordings",
+        "repeated_flag_requests",
     )
 
     def __init__(self) -> None:
         self.cost_nano = self.events = self.identified_events = self.flags_evaluated = self.flag_requests = 0
-        self.definition_polls = self.recordings = self.llm_events = 0
+        self.definition_polls = self.recordings = self.llm_events = self.repeated_flag_requests = 0
         self.by_event: dict[str, int] = {}
 
     def plus(self, other: Day) -> Day:
@@ -68,12 +70,19 @@ class DayCounts:
     """
 
     MOST_EVENT_NAMES: Final = 500
+    MOST_FLAG_READS: Final = 50_000
+    """Flags and people that are remembered for a day, to see what is asked again."""
 
     def __init__(self, today: Callable[[], date] | None = None) -> None:
         self._today = today or (lambda: datetime.now(timezone.utc).date())
         self._days: dict[int, Day] = {}
+        self._asked: tuple[int, set[int]] = (0, set())
+        self.start_over()
+        start_over_after_fork(self)
+
+    def start_over(self) -> None:
+        """Makes the lock anew, in a forked process."""
         self.lock = threading.Lock()
-        _alive.add(self)
 
     def at(self, time_ns: int) -> Day:
         """The day of an instant, nanoseconds since the epoch. The caller holds the lock."""
@@ -84,6 +93,18 @@ class DayCounts:
             for old in [each for each in self._days if each <= number - DAYS_KEPT]:
                 del self._days[old]
         return day
+
+    def asked(self, time_ns: int, flag_key: str, distinct_id: str) -> None:
+        """PostHog was asked for a flag of somebody."""
+        number, reader = time_ns // _NS_PER_DAY, hash((flag_key, distinct_id))
+        with self.lock:
+            if self._asked[0] != number:
+                self._asked = (number, set())
+            readers = self._asked[1]
+            if reader in readers:
+                self.at(time_ns).repeated_flag_requests += 1
+            elif len(readers) < self.MOST_FLAG_READS:
+                readers.add(reader)
 
     def today(self) -> Day:
         """What there was today."""
@@ -119,15 +140,3 @@ class DayCounts:
     @staticmethod
     def _number(day: date) -> int:
         return (day - _EPOCH).days
-
-
-_alive: weakref.WeakSet[DayCounts] = weakref.WeakSet()
-
-
-def _renew_locks() -> None:
-    for counts in _alive:
-        counts.lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)

@@ -91,6 +91,8 @@ def read_flag(
             tell(compliance, "flag", call, person, trace_id_of(call), made=made, flag=flag_key)
     if reserved and session is not None:
         session.settle(reserved)
+    if call.flag_requests:
+        governed.counts.asked(call.started_ns, flag_key, person)
     return _told(governed, call, flag_key, person, count, result, default, error, session)
 
 

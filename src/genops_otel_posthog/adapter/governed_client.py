@@ -103,6 +103,11 @@ class GovernedClient:
         return self._client.sdk
 
     @property
+    def shared(self) -> SharedClient | ModuleClient:
+        """That, as others share it."""
+        return self._client
+
+    @property
     def host(self) -> str:
         """The host that it sends to."""
         return self._client.host
@@ -271,7 +276,7 @@ def governed_client(
 def _key(arguments: Mapping[str, Any], *providers: object) -> object:
     """What tells adapters apart; ``None`` where an argument cannot be compared, which it is then said of."""
     given = tuple(
-        [(name, tuple(value.items()) if isinstance(value, Mapping) else value) for name, value in arguments.items()]
+        [(name, tuple(value.items()) if isinstance(value, dict) else value) for name, value in arguments.items()]
     )
     key = (given, providers, environment_now())
     try:
@@ -287,7 +292,7 @@ def _make(
     meter_provider: metrics.MeterProvider | None,
 ) -> GovernedClient:
     settings = options.settings
-    client = shared_client(options.key, settings.host, options.secret_key)
+    client = shared_client(options.key, settings.host, options.secret_key, options.client_options)
     metering = _metering(options.shared, meter_provider, strict=settings.governance_policy != "advisory")
     budgeting = None
     if options.enable_governance:

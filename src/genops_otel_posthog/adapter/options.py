@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from genops_otel_posthog.adapter.sampling import EventSampling, preset
 from genops_otel_posthog.attribution import Attribution
@@ -33,6 +34,11 @@ DEFAULT_DAILY_LIMIT: Final = Decimal(1000)
 
 UNLIMITED: Final = "unlimited"
 """``daily_budget_limit="unlimited"``: no daily budget, where the guide's default would else apply."""
+
+HOST_OF_REGION: Final[Mapping[str, str]] = {"us": "https://us.i.posthog.com", "eu": "https://eu.i.posthog.com"}
+"""PostHog's ingestion hosts by the region in which they keep data (https://posthog.com/docs/api)."""
+
+DEFAULT_HOST_NAME: Final = "us.i.posthog.com"
 
 _OWNER_FIELDS = ("team", "project", "environment", "customer_id", "cost_center", "feature")
 _LIMIT_FIELDS = ("daily_budget_limit", "weekly_budget_limit", "monthly_budget_limit")
@@ -63,6 +69,7 @@ class AdapterOptions:
         unnamed: Owner fields that policy strict wants, and that nobody gave.
         key: Project key; ``None`` where nothing is sent.
         secret_key: Key with which the SDK evaluates flags locally.
+        client_options: Further arguments of the SDK's client.
         enable_governance: Whether budgets are asked and events carry their owner.
         alerts: Whether somebody is told when a budget reaches a threshold.
         sampling: Which events are left out whatever the budget.
@@ -75,6 +82,7 @@ class AdapterOptions:
     unnamed: tuple[str, ...]
     key: str | None
     secret_key: str | None
+    client_options: Mapping[str, Any]
     enable_governance: bool
     alerts: bool
     sampling: EventSampling | None
@@ -100,6 +108,7 @@ class AdapterOptions:
         alerts = bool(arguments.pop("enable_cost_alerts", True))
         secret_key = arguments.pop("secret_key", None)
         compliance = arguments.pop("compliance", None)
+        client_options = dict(arguments.pop("client_options", None) or {})
         chosen = arguments.pop("sampling", None) or (tags or {}).get("cost_optimization") or "off"
         usage = arguments.get("usage_to_date")
         if isinstance(usage, Mapping):
@@ -120,7 +129,7 @@ class AdapterOptions:
         settings = replace(
             merged,
             api_key=key,
-            host=host or merged.host,
+            host=host or _residence(tags or {}, environment) or merged.host,
             team=merged.team or NOBODY_NAMED,
             project=merged.project or NOBODY_NAMED,
             environment=merged.environment or DEFAULT_ENVIRONMENT,
@@ -134,12 +143,28 @@ class AdapterOptions:
             named=Attribution(**{field: arguments.get(field) for field in _OWNER_FIELDS}, tags=tags),
             unnamed=unnamed if settings.governance_policy == "strict" else (),
             key=_key_to_send_with(settings),
+            client_options=client_options,
             secret_key=None if secret_key is None else str(secret_key),
             enable_governance=governance,
             alerts=alerts,
             sampling=preset(chosen),
             compliance=compliance,
         )
+
+
+def _residence(tags: Mapping[str, Any], environment: Settings) -> str | None:
+    """The host that the tag ``data_residency`` asks for; a host that is not PostHog's own stands."""
+    region = str(tags.get("data_residency") or "").strip().lower()
+    host = HOST_OF_REGION.get(region)
+    given = (urlsplit(environment.host).hostname or "").lower()
+    if host is None or not given.endswith(".posthog.com"):
+        return None
+    if given != DEFAULT_HOST_NAME and f"{region}." not in f"{given}.":
+        _warn(
+            "the host",
+            f"data_residency={region} and POSTHOG_HOST={environment.host} contradict each other; events go to {host}",
+        )
+    return host
 
 
 def _daily_limit(settings: Settings) -> Decimal:

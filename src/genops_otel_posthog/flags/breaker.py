@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 
 FAILURES = 3
 PAUSE_SECONDS = 5.0

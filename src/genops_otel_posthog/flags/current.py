@@ -12,8 +12,8 @@ from genops_otel_posthog.attribution import attribution_in
 from genops_otel_posthog.flags.answer import Answer, Subject, Value
 from genops_otel_posthog.flags.chain import FlagChain
 from genops_otel_posthog.flags.database import FlagStore, open_flag_store
-from genops_otel_posthog.flags.forks import start_over_after_fork
 from genops_otel_posthog.flags.row import FlagRow
+from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.settings import Settings
 
 

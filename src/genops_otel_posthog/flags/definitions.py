@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from genops_otel_posthog.flags.breaker import Breaker
 from genops_otel_posthog.flags.database.store import FlagStore, StoredDefinitions
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 
 SDK_POLL_SECONDS: Final = 30.0
 """How often the SDK polls unless it is told otherwise."""

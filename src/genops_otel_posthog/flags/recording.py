@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.flags.answer import Answer, Subject
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.settings.once import WarnOnce
 
 REMEMBERED: Final = 50_000

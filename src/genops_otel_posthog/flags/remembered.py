@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from typing import Literal
 
 from genops_otel_posthog.flags.answer import MISSING, Answer, Subject, Unknown
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 
 
 class RememberedAnswers:

@@ -12,9 +12,9 @@ from typing import Final
 
 from genops_otel_posthog.flags.answer import MISSING, Answer, Subject, Unknown
 from genops_otel_posthog.flags.database.store import FlagStore, FlagStoreError
-from genops_otel_posthog.flags.forks import start_over_after_fork
 from genops_otel_posthog.flags.row import FlagRow
 from genops_otel_posthog.flags.workers import Workers
+from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.settings.once import WarnOnce
 
 POLL_SECONDS: Final = 10.0

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from queue import SimpleQueue
 from typing import TypeVar
 
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 
 T = TypeVar("T")
 
