@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import posthog
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+from genops_otel_posthog.adapter.clients import end_all
+from genops_otel_posthog.adapter.governed_client import forget_all
 from genops_otel_posthog.adapter.zero_code import uninstrument_posthog
 from genops_otel_posthog.metering.metering import _global_meter, _usage_since
 from genops_otel_posthog.receiver.server import LocalReceiver
@@ -31,6 +35,8 @@ def module_of_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if posthog.default_client is not None:
         posthog.default_client.shutdown()
     uninstrument_posthog()
+    end_all(5.0)
+    forget_all()
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +67,16 @@ class Providers(dict[str, object]):
         )
 
     @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """The spans that have ended."""
+        return self._exporter.get_finished_spans()
+
+    def span(self, name: str) -> ReadableSpan:
+        """The only span of a name."""
+        (found,) = [span for span in self.spans if span.name == name]
+        return found
+
+    @property
     def teams(self) -> list[object]:
         """``genops.team`` of each span."""
         return [(span.attributes or {}).get("genops.team") for span in self._exporter.get_finished_spans()]
@@ -82,3 +98,28 @@ class Providers(dict[str, object]):
 @pytest.fixture
 def providers() -> Providers:
     return Providers()
+
+
+@pytest.fixture
+def make_adapter(receiver: LocalReceiver, providers: Providers) -> Callable[..., GenOpsPostHogAdapter]:
+    """Makes adapters of one team that send to the local receiver."""
+
+    def make(**arguments: Any) -> GenOpsPostHogAdapter:
+        return GenOpsPostHogAdapter(
+            **{
+                "posthog_api_key": "phc_adapter",
+                "posthog_host": receiver.url,
+                "team": "growth",
+                "project": "web",
+                **providers,
+                **arguments,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def adapter(make_adapter: Callable[..., GenOpsPostHogAdapter]) -> GenOpsPostHogAdapter:
+    """An adapter that refuses nothing."""
+    return make_adapter()
