@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genops_otel_posthog.acceptance import masked_key
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.service.admission import Admission, Consent, privacy_from_environment
 from genops_otel_posthog.service.configuration import PostHogServiceConfig, checked, config_from
 from genops_otel_posthog.service.counts import Tally

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 
 
 class ServiceCounts(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from genops_otel_posthog.flags.forks import start_over_after_fork
+from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.service.analytics.records import RECORDS, R, Record
 
 
