@@ -18,8 +18,8 @@ from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.flags.chain import FlagChain
 from genops_otel_posthog.flags.current import chain_in_use
 from genops_otel_posthog.flags.database import FlagStore, open_flag_store
-from genops_otel_posthog.flags.forks import start_over_after_fork
 from genops_otel_posthog.flags.gates import Gates
+from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.settings import Settings
 from genops_otel_posthog.settings.once import WarnOnce
 
