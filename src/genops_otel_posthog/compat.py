@@ -39,6 +39,23 @@ ALIASES: dict[str, dict[str, str]] = {
         "GenOpsPostHogAdapter": "adapter.adapter",
         "PostHogAnalyticsSession": "adapter.session",
         "PostHogCostCalculator": "pricing.calculator",
+        "BatchEventProcessor": "adapter.batch",
+        "CachedFeatureFlagEvaluator": "adapter.flag_cache",
+        "ScalablePostHogAnalytics": "adapter.high_volume",
+        "FailoverAdapter": "adapter.failover",
+        "create_tenant_adapter": "adapter.tenants",
+        **dict.fromkeys(
+            (
+                "analyze_weekly_cost_trend",
+                "export_analytics_metrics",
+                "get_daily_event_count",
+                "get_daily_flag_count",
+                "send_alert",
+                "send_to_datadog",
+                "smart_event_sampling",
+            ),
+            "adapter.guide_functions",
+        ),
         **_ERRORS,
     },
     "genops.providers.posthog_validation": dict.fromkeys(
