@@ -36,6 +36,9 @@ class PostHogContext(NamedTuple):
     session_id: str | None = None
 
 
+_NOTHING_SAID = PostHogContext()
+
+
 class SpanWriter(Protocol):
     """Takes spans as they end."""
 
@@ -106,7 +109,7 @@ class GovernanceSpanProcessor(SpanProcessor):
         if self._exporter is None:
             return
         context = span.context
-        remembered = PostHogContext()
+        remembered = _NOTHING_SAID
         if self._started and context is not None:
             remembered = self._started.pop(context.span_id, remembered)
         if context is not None and context.trace_flags.sampled:

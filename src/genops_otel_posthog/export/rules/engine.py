@@ -15,7 +15,6 @@ from genops_otel_posthog.export.rules.matching import Candidate, Index
 from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES
 from genops_otel_posthog.export.rules.rule import MAX_NAME_LENGTH, SpanRule
 from genops_otel_posthog.export.rules.shapes import Shapes
-from genops_otel_posthog.export.rules.template import ReadyTemplate
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView
 from genops_otel_posthog.export.text import text
 
@@ -79,10 +78,6 @@ class Rules:
         self.rules: tuple[SpanRule, ...] = tuple(rule for rule in first.values() if rule.enabled)
         self.privacy = privacy or Privacy()
         self._index = Index(self.rules)
-        self._templates = {
-            rule.id: [ReadyTemplate(one, str(number) if number else "") for number, one in enumerate(rule.events)]
-            for rule in self.rules
-        }
         self._shapes = Shapes()
         self.correlation = Correlation(owner, trace_url)
         self._hosts = tuple(dict.fromkeys((*DELIVERY_HOSTS, *(host.lower() for host in delivery_hosts))))
@@ -129,7 +124,7 @@ class Rules:
             if rule.drop:
                 maker.leave_out(rule, Reason.FILTERED, "the rule drops it")
                 break
-            maker.apply(rule, self._templates[rule.id])
+            maker.apply(rule, candidate.templates)
             if rule.final:
                 break
         return maker.conversion()

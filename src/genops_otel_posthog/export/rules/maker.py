@@ -68,7 +68,13 @@ class Maker:
         if rule.gate is not None and self._rules.gate is not None and not self._gate_is_on(rule):
             return
         try:
-            drafts = self._drafts(rule, templates)
+            if rule.convert is None:
+                drafts = self._drafts_of(rule, templates)
+            else:
+                answer = rule.convert(self._span)
+                if answer is None:
+                    return
+                drafts = self._drafts_among(rule, answer)
         except Exception as error:  # the code of a rule must not end the application's own work
             self.leave_out(rule, Reason.INVALID, f"the rule failed on it: {said(error)}")
             return
@@ -92,22 +98,20 @@ class Maker:
             self.leave_out(rule, Reason.FILTERED, f"the flag {rule.gate} is off")
         return on
 
-    def _drafts(self, rule: SpanRule, templates: Iterable[ReadyTemplate]) -> Iterable[EventDraft]:
-        if rule.convert is None:
-            drafts = []
-            for template in templates:
-                drafted = template.draft(self._span)
-                if isinstance(drafted, Skip):
-                    self.leave_out(rule, Reason.FILTERED, drafted.why, template.template.name)
-                else:
-                    drafts.append(drafted)
-            return drafts
-        answer = rule.convert(self._span)
-        if answer is None:
-            return ()
+    def _drafts_of(self, rule: SpanRule, templates: Iterable[ReadyTemplate]) -> list[EventDraft]:
+        drafts = []
+        for template in templates:
+            drafted = template.draft(self._span)
+            if isinstance(drafted, Skip):
+                self.leave_out(rule, Reason.FILTERED, drafted.why, template.template.name)
+            else:
+                drafts.append(drafted)
+        return drafts
+
+    def _drafts_among(self, rule: SpanRule, answer: Iterable[EventDraft] | Skip) -> list[EventDraft]:
         if isinstance(answer, Skip):
             self.leave_out(rule, Reason.FILTERED, answer.why)
-            return ()
+            return []
         drafts = list(answer)
         if not drafts:
             self.leave_out(rule, Reason.FILTERED, "the rule makes no event of it")
@@ -140,9 +144,9 @@ class Maker:
         properties.update(draft.properties)
         for name_of_null in draft.null_properties:
             properties.setdefault(name_of_null, None)
-        groups = groups_of(properties)
-        if groups or draft.groups:
-            properties["$groups"] = {**groups, **draft.groups}
+        groups = {**groups_of(properties), **draft.groups}
+        if groups:
+            properties["$groups"] = groups
         if rules.estimate is not None:
             estimated = rules.estimate(name, properties)
             if estimated is not None:
@@ -162,8 +166,9 @@ class Maker:
     def _common(self) -> dict[str, Any]:
         """What every event of the span has."""
         properties = self._rules.correlation.properties(self._span, self._whose)
-        if self._remembered is not None and "$session_id" not in properties:
-            session = posthog_session_id(self._remembered.session_id)
+        remembered = self._remembered
+        if remembered is not None and remembered.session_id is not None and "$session_id" not in properties:
+            session = posthog_session_id(remembered.session_id)
             if session is not None:
                 properties["$session_id"] = session
         return properties

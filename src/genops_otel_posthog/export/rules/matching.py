@@ -12,6 +12,7 @@ from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
 from genops_otel_posthog.export.rules.rule import OneOf, Prefix, Present, SpanRule
+from genops_otel_posthog.export.rules.template import ReadyTemplate
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView
@@ -39,6 +40,7 @@ class Candidate:
         "names_own_spans",
         "position",
         "rule",
+        "templates",
     )
 
     def __init__(self, rule: SpanRule, position: int) -> None:
@@ -53,6 +55,7 @@ class Candidate:
         self.ask_any_attribute = bool(rule.any_attribute)
         self.ask_span_event = bool(rule.span_event)
         self.names_own_spans = rule.scope is not None and not _WILD.match(rule.scope)
+        self.templates = [ReadyTemplate(one, str(number) if number else "") for number, one in enumerate(rule.events)]
         self.is_met = False
 
     def settle(self) -> None:

@@ -38,6 +38,8 @@ _EXACT_INTEGERS = 2**63
 _PLAIN_TEXT_LENGTH = 1_000
 _SHORT_LENGTH = 256  # characters of ASCII
 _SHORT_BYTES = 350  # what such a text takes with a name, mostly
+_PART_BYTES = 32  # more than any value in a list or mapping takes besides its text
+_NOT_PLAIN = -1_000_000_000
 _MOST_NAMED = 50
 _ELLIPSIS = "…"
 
@@ -46,8 +48,7 @@ def encoded_as_it_is(properties: dict[str, Any], given: int, limit: int) -> tupl
     """The properties and their JSON, where nothing of them has to be repaired or cut, as it is nearly always.
 
     The encoder refuses what JSON cannot say, and the size of what it made is that of all values together. So values
-    need not be looked at one by one; only lists, mappings and whatever else is no plain value go through
-    :class:`Plain` first.
+    need not be looked at one by one, but for those in lists and mappings.
 
     Args:
         properties: Those that leave, by the names under which they do.
@@ -62,18 +63,49 @@ def encoded_as_it_is(properties: dict[str, Any], given: int, limit: int) -> tupl
         return None
     kinds = set(map(type, properties.values()))
     if not kinds <= _SCALARS:
-        plain = Plain(room)
-        made = {name: plain.value(value) for name, value in properties.items() if type(value) not in _SCALARS}
-        if plain.cut or plain.left < 0:
-            return None
-        room = plain.left
-        properties = {**properties, **made}
+        made: dict[str, Any] = {}
+        for name, value in properties.items():
+            kind = type(value)
+            if kind not in _SCALARS:
+                if kind is tuple:
+                    made[name] = value = list(value)
+                elif kind is not list and kind is not dict:
+                    return None
+                parts = _plain_parts(value, 0)
+                if parts < 0:
+                    return None
+                room -= parts * _PART_BYTES
+        if made:
+            properties = {**properties, **made}
     encoded = encode_plain(properties)
     if encoded is None or len(encoded) > room:
         return None
     if float in kinds and b"null" in encoded and not all(map(math.isfinite, _floats(properties))):
         return None
     return properties, encoded
+
+
+def _plain_parts(container: Any, depth: int) -> int:
+    """How many values there are in a list or mapping in which nothing has to be repaired; below 0 where something may.
+
+    What the encoder refuses need not be looked for.
+    """
+    if depth >= MAX_DEPTH or len(container) > MAX_ITEMS:
+        return _NOT_PLAIN
+    parts = 1 + len(container)
+    items = container
+    if type(container) is dict:
+        for key in container:
+            if type(key) is not str or len(key) > _PLAIN_TEXT_LENGTH:
+                return _NOT_PLAIN
+        items = container.values()
+    for value in items:
+        kind = type(value)
+        if kind is list or kind is dict:
+            parts += _plain_parts(value, depth + 1)
+        elif kind not in _SCALARS or (kind is float and not math.isfinite(value)):
+            return _NOT_PLAIN
+    return parts
 
 
 def _floats(properties: Mapping[str, Any]) -> list[float]:

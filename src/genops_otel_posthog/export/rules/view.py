@@ -47,6 +47,7 @@ class SpanView:
 
     __slots__ = (
         "_events",
+        "_parent_id",
         "_status",
         "attributes",
         "end",
@@ -71,6 +72,7 @@ class SpanView:
         self.span = span
         self._events: Sequence[SpanEvent] | None = None
         self._status: str | None = None
+        self._parent_id: str | None = None
 
     def require_ids_and_times(self) -> None:
         """Reads what every event is made of. Separate, because most spans become none.
@@ -80,17 +82,18 @@ class SpanView:
         """
         span = self.span
         context = span.get_span_context()
-        if context is None or not context.trace_id or not context.span_id:
+        trace_id, span_id = (0, 0) if context is None else (context.trace_id, context.span_id)
+        if not trace_id or not span_id:
             raise InvalidSpan("the span has no valid trace id and span id")
         start, end = span.start_time, span.end_time
         if not isinstance(start, int) or not isinstance(end, int):
             raise InvalidSpan("the span has no start or no end")
         self.start: int = start
         self.end: int = end
-        self.trace_number: int = context.trace_id
-        self.span_number: int = context.span_id
-        self.trace_id = f"{context.trace_id:032x}"
-        self.span_id = f"{context.span_id:016x}"
+        self.trace_number: int = trace_id
+        self.span_number: int = span_id
+        self.trace_id = f"{trace_id:032x}"
+        self.span_id = f"{span_id:016x}"
 
     @property
     def events(self) -> Sequence[SpanEvent]:
@@ -131,8 +134,11 @@ class SpanView:
     @property
     def parent_id(self) -> str | None:
         """The parent's span id, ``None`` for a root."""
-        parent = self.span.parent
-        return f"{parent.span_id:016x}" if parent is not None and parent.span_id else None
+        known = self._parent_id
+        if known is None:
+            parent = self.span.parent
+            known = self._parent_id = f"{parent.span_id:016x}" if parent is not None and parent.span_id else ""
+        return known or None
 
     @property
     def resource(self) -> Mapping[str, Any]:
@@ -152,7 +158,7 @@ class SpanView:
     @property
     def milliseconds(self) -> float:
         """The same in milliseconds, to the microsecond."""
-        return round(self.seconds * 1_000, 3)
+        return round(max(self.end - self.start, 0) / _NANO * 1_000, 3)
 
     def first(self, *names: str) -> Any:
         """The value of the first attribute of these names that is there and not empty."""
@@ -184,7 +190,7 @@ class SpanView:
 
     def http_status(self) -> int | None:
         """The HTTP status of the answer, as far as the span says it: in an attribute, or in the text of the error."""
-        found = self.first("http.response.status_code", "http.status_code")
+        found = self.first(*self.shape.among(_HTTP_STATUS))
         if isinstance(found, (int, str)) and str(found).isdigit():
             return int(found)
         said = self.error_message()
@@ -203,6 +209,7 @@ def _copied(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return copy
 
 
+_HTTP_STATUS = ("http.response.status_code", "http.status_code")
 _STATUS_IN_TEXT = re.compile(r"\b(?:status|error) code:? ([1-5]\d\d)\b", re.IGNORECASE)
 
 #: What a rule can ask for besides attributes, by the name it is asked for.

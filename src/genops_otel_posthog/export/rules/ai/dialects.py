@@ -40,7 +40,8 @@ class Reader:
             return ai
         ai = None
         for markers, read in _DIALECTS:
-            if any(span.attributes.get(name) is not None for name in markers):
+            there = span.shape.among(markers)
+            if there and any(span.attributes[name] is not None for name in there):
                 ai = read(span, self._content)
                 break
         self._last = (span, ai)

@@ -73,15 +73,18 @@ class AiEvents:
         _add_call(properties, span, ai)
         _add_tokens(properties, ai)
         if cost is not None:
-            properties["genops_model_cost_usd"] = cost
+            properties["genops_model_cost_usd"] = float(cost)
             properties["genops_model_cost_source"] = "span" if ai.cost is not None else "genai-prices"
         # PostHog takes the two only where neither is 0; with one of them it would price the call on its own.
         if self._send_costs and price is not None and price.input and price.output:
             properties["$ai_input_cost_usd"] = price.input
             properties["$ai_output_cost_usd"] = price.output
-        for name, value in (("$ai_tools", ai.tools), ("$ai_input", ai.input), ("$ai_output_choices", ai.output)):
-            if value is not None:
-                properties[name] = value
+        if ai.tools is not None:
+            properties["$ai_tools"] = ai.tools
+        if ai.input is not None:
+            properties["$ai_input"] = ai.input
+        if ai.output is not None:
+            properties["$ai_output_choices"] = ai.output
         name = "$ai_generation" if ai.step == steps.GENERATION else "$ai_embedding"
         time = span.start if ai.seconds is None else span.end - int(ai.seconds * 1_000_000_000)
         return [EventDraft(name, properties, time=time, model_cost=cost)]
@@ -117,21 +120,33 @@ def _ids(span: SpanView, ai: AiCall) -> dict[str, Any]:
 
 
 def _add_call(properties: dict[str, Any], span: SpanView, ai: AiCall) -> None:
-    told = {
-        "$ai_model": unquote(ai.model) if ai.model is not None and "%" in ai.model else ai.model,
-        "$ai_provider": ai.provider,
-        "$ai_latency": span.seconds if ai.seconds is None else ai.seconds,
-        "$ai_time_to_first_token": ai.first_token_seconds,
-        "$ai_http_status": span.http_status(),
-        "$ai_base_url": ai.base_url,
-        "$ai_request_url": ai.request_url,
-        "$ai_stop_reason": ai.stop_reason,
-        "$ai_stream": ai.streamed,
-        "$ai_temperature": ai.parameters.get("temperature"),
-        "$ai_max_tokens": ai.parameters.get("max_tokens", ai.parameters.get("max_completion_tokens")),
-        "$ai_model_parameters": ai.parameters or None,
-    }
-    properties.update((name, value) for name, value in told.items() if value is not None)
+    parameters = ai.parameters
+    if ai.model is not None:
+        properties["$ai_model"] = unquote(ai.model) if "%" in ai.model else ai.model
+    if ai.provider is not None:
+        properties["$ai_provider"] = ai.provider
+    properties["$ai_latency"] = span.seconds if ai.seconds is None else ai.seconds
+    if ai.first_token_seconds is not None:
+        properties["$ai_time_to_first_token"] = ai.first_token_seconds
+    status = span.http_status()
+    if status is not None:
+        properties["$ai_http_status"] = status
+    if ai.base_url is not None:
+        properties["$ai_base_url"] = ai.base_url
+    if ai.request_url is not None:
+        properties["$ai_request_url"] = ai.request_url
+    if ai.stop_reason is not None:
+        properties["$ai_stop_reason"] = ai.stop_reason
+    if ai.streamed is not None:
+        properties["$ai_stream"] = ai.streamed
+    if parameters:
+        temperature = parameters.get("temperature")
+        if temperature is not None:
+            properties["$ai_temperature"] = temperature
+        most = parameters.get("max_tokens", parameters.get("max_completion_tokens"))
+        if most is not None:
+            properties["$ai_max_tokens"] = most
+        properties["$ai_model_parameters"] = parameters
     _add_error(properties, span)
 
 
@@ -142,20 +157,25 @@ def _add_error(properties: dict[str, Any], span: SpanView) -> None:
 
 
 def _add_tokens(properties: dict[str, Any], ai: AiCall) -> None:
-    told = {
-        "$ai_input_tokens": ai.input_tokens,
-        "$ai_output_tokens": ai.output_tokens if ai.step == steps.GENERATION else None,
-        "$ai_cache_read_input_tokens": ai.cache_read_tokens,
-        "$ai_cache_creation_input_tokens": ai.cache_write_tokens,
-        "$ai_cache_creation_5m_input_tokens": ai.cache_write_5m_tokens,
-        "$ai_cache_creation_1h_input_tokens": ai.cache_write_1h_tokens,
-        "$ai_reasoning_tokens": ai.reasoning_tokens,
-    }
-    properties.update((name, value) for name, value in told.items() if value is not None)
+    if ai.input_tokens is not None:
+        properties["$ai_input_tokens"] = ai.input_tokens
+    if ai.output_tokens is not None and ai.step == steps.GENERATION:
+        properties["$ai_output_tokens"] = ai.output_tokens
+    if ai.cache_read_tokens is not None:
+        properties["$ai_cache_read_input_tokens"] = ai.cache_read_tokens
+    if ai.cache_write_tokens is not None:
+        properties["$ai_cache_creation_input_tokens"] = ai.cache_write_tokens
+    if ai.cache_write_5m_tokens is not None:
+        properties["$ai_cache_creation_5m_input_tokens"] = ai.cache_write_5m_tokens
+    if ai.cache_write_1h_tokens is not None:
+        properties["$ai_cache_creation_1h_input_tokens"] = ai.cache_write_1h_tokens
+    if ai.reasoning_tokens is not None:
+        properties["$ai_reasoning_tokens"] = ai.reasoning_tokens
     if ai.input_tokens is not None:
         properties["$ai_cache_reporting_exclusive"] = ai.input_excludes_cache
-    added = ai.model is not None and _REASONING_IS_ADDED.search(ai.model) is not None
-    if added and ai.reasoning_tokens and ai.output_tokens is not None and ai.output_tokens >= ai.reasoning_tokens:
+    if not ai.reasoning_tokens or ai.model is None or _REASONING_IS_ADDED.search(ai.model) is None:
+        return
+    if ai.output_tokens is not None and ai.output_tokens >= ai.reasoning_tokens:
         properties["$ai_text_output_tokens"] = ai.output_tokens - ai.reasoning_tokens
 
 

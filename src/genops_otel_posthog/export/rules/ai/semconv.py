@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genops_otel_posthog.export.rules.ai import call as steps
 from genops_otel_posthog.export.rules.ai.call import AiCall, count, number, parsed, parsed_mapping, words
+from genops_otel_posthog.export.rules.ai.fields import Fields
 from genops_otel_posthog.export.rules.ai.indexed import indexed
 
 if TYPE_CHECKING:
+    from genops_otel_posthog.export.rules.shapes import Shape
     from genops_otel_posthog.export.rules.view import SpanView
 
 #: Attributes of which one at least stands on every span of this dialect.
@@ -33,19 +35,81 @@ _STEPS: Final = {
     "retrieval": steps.RETRIEVAL,
     "vector_db_retrieve": steps.RETRIEVAL,  # Traceloop's, for LangChain
 }
-_PARAMETERS: Final = (
-    ("gen_ai.request.temperature", "temperature"),
-    ("gen_ai.request.max_tokens", "max_tokens"),
-    ("gen_ai.request.top_p", "top_p"),
-    ("gen_ai.request.top_k", "top_k"),
-    ("gen_ai.request.seed", "seed"),
-    ("gen_ai.request.frequency_penalty", "frequency_penalty"),
-    ("gen_ai.request.presence_penalty", "presence_penalty"),
-    ("gen_ai.request.stop_sequences", "stop"),
-    ("gen_ai.request.choice.count", "n"),
-    ("gen_ai.request.reasoning.level", "reasoning_effort"),
-    ("gen_ai.openai.request.service_tier", "service_tier"),
-    ("openai.request.service_tier", "service_tier"),
+_PARAMETERS: Final = {
+    "gen_ai.request.temperature": "temperature",
+    "gen_ai.request.max_tokens": "max_tokens",
+    "gen_ai.request.top_p": "top_p",
+    "gen_ai.request.top_k": "top_k",
+    "gen_ai.request.seed": "seed",
+    "gen_ai.request.frequency_penalty": "frequency_penalty",
+    "gen_ai.request.presence_penalty": "presence_penalty",
+    "gen_ai.request.stop_sequences": "stop",
+    "gen_ai.request.choice.count": "n",
+    "gen_ai.request.reasoning.level": "reasoning_effort",
+    "gen_ai.openai.request.service_tier": "service_tier",
+    "openai.request.service_tier": "service_tier",
+}
+_PARAMETER_NAMES: Final = tuple(_PARAMETERS)
+
+
+def _as_it_is(value: object) -> Any:
+    return value
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+_FIELDS: Final = Fields(
+    ("provider", ("gen_ai.provider.name", "gen_ai.system"), words),
+    ("model", ("gen_ai.response.model", "gen_ai.request.model", "model_name"), words),
+    ("response_id", ("gen_ai.response.id",), words),
+    ("session_id", ("anthropic.session.id", "gen_ai.conversation.id"), _as_it_is),
+    ("input_tokens", ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"), count),
+    ("output_tokens", ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"), count),
+    (
+        "cache_read_tokens",
+        (
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.details.cache_read_tokens",
+        ),
+        count,
+    ),
+    (
+        "cache_write_tokens",
+        (
+            "gen_ai.usage.cache_write.input_tokens",
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.details.cache_write_tokens",
+        ),
+        count,
+    ),
+    ("cache_write_5m_tokens", ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",), count),
+    ("cache_write_1h_tokens", ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",), count),
+    (
+        "reasoning_tokens",
+        (
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.details.reasoning_tokens",
+        ),
+        count,
+    ),
+    ("cost", ("gen_ai.usage.cost.amount", "operation.cost", "gen_ai.usage.cost"), number),
+    (
+        "first_token_seconds",
+        ("gen_ai.response.time_to_first_chunk", "gen_ai.response.time_to_first_token"),
+        number,
+    ),
+    ("streamed", ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming"), _flag),
+    ("request_url", ("url.full",), words),
+    ("tool_name", ("gen_ai.tool.name",), words),
+    ("tool_type", ("gen_ai.tool.type",), words),
+    ("agent_id", ("gen_ai.agent.id",), words),
+    ("agent_name", ("gen_ai.agent.name", "agent_name"), words),
+    ("data_source", ("gen_ai.data_source.id", "gen_ai.data_source.name"), words),
 )
 
 # The conventions want cached tokens counted among the input tokens. Amazon Bedrock counts them apart, and these hand
@@ -57,6 +121,8 @@ _COUNT_CACHE_APART: Final = (
 )
 
 _A_WEEK: Final = 7 * 86_400  # seconds; no answer takes longer
+
+_FLATTENED: Final = ("gen_ai.prompt.", "llm.prompts.", "gen_ai.completion.", "llm.completions.")
 
 _MESSAGE_EVENTS: Final = {
     "gen_ai.system.message": "system",
@@ -71,27 +137,14 @@ def read(span: SpanView, content: bool) -> AiCall | None:
     found = span.attributes
     operation = found.get("gen_ai.operation.name")
     step = _STEPS.get(operation, steps.OTHER) if isinstance(operation, str) else _step_without_operation(found)
-    ai = AiCall(step, "semconv")
-    ai.provider = words(span.first("gen_ai.provider.name", "gen_ai.system"))
-    ai.model = words(span.first("gen_ai.response.model", "gen_ai.request.model", "model_name"))
-    ai.response_id = words(found.get("gen_ai.response.id"))
-    ai.session_id = span.first("anthropic.session.id", "gen_ai.conversation.id")
-    _read_tokens(ai, span)
-    ai.cost = number(span.first("gen_ai.usage.cost.amount", "operation.cost", "gen_ai.usage.cost"))
-    ai.first_token_seconds = number(
-        span.first("gen_ai.response.time_to_first_chunk", "gen_ai.response.time_to_first_token")
-    )
+    ai = AiCall(step, "semconv", **_FIELDS.read(span))
+    _complete_tokens(ai, span)
     ai.stop_reason = _stop_reason(span)
-    streamed = span.first("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
-    ai.streamed = streamed if isinstance(streamed, bool) else None
     ai.base_url = words(found.get("gen_ai.openai.api_base")) or _server(found)
-    ai.request_url = words(found.get("url.full"))
-    ai.parameters = {name: found[key] for key, name in _PARAMETERS if found.get(key) is not None}
-    ai.tool_name = words(found.get("gen_ai.tool.name"))
-    ai.tool_type = words(found.get("gen_ai.tool.type"))
-    ai.agent_id = words(found.get("gen_ai.agent.id"))
-    ai.agent_name = words(span.first("gen_ai.agent.name", "agent_name"))
-    ai.data_source = words(span.first("gen_ai.data_source.id", "gen_ai.data_source.name"))
+    for key in span.shape.among(_PARAMETER_NAMES):
+        value = found[key]
+        if value is not None:
+            ai.parameters[_PARAMETERS[key]] = value
     ai.name = _name(ai, span)
     _read_logfire(ai, span)
     if step == steps.RETRIEVAL:
@@ -109,50 +162,29 @@ def _step_without_operation(found: Mapping[str, Any]) -> str:
     return steps.OTHER
 
 
-def _read_tokens(ai: AiCall, span: SpanView) -> None:
-    raw = parsed_mapping(span.attributes.get("gen_ai.usage.raw"))
-    inputs = _inner(raw, "prompt_tokens_details", "input_tokens_details")
-    outputs = _inner(raw, "completion_tokens_details", "output_tokens_details")
-    written = _inner(raw, "cache_creation")
-    ai.input_tokens = count(span.first("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"))
-    ai.output_tokens = count(span.first("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"))
-    ai.cache_read_tokens = _first_count(
-        span.first(
-            "gen_ai.usage.cache_read.input_tokens",
-            "gen_ai.usage.cache_read_input_tokens",
-            "gen_ai.usage.details.cache_read_tokens",
-        ),
-        raw.get("cache_read_input_tokens"),
-        inputs.get("cached_tokens"),
-    )
-    ai.cache_write_tokens = _first_count(
-        span.first(
-            "gen_ai.usage.cache_write.input_tokens",
-            "gen_ai.usage.cache_creation.input_tokens",
-            "gen_ai.usage.cache_creation_input_tokens",
-            "gen_ai.usage.details.cache_write_tokens",
-        ),
-        raw.get("cache_creation_input_tokens"),
-    )
-    prefix = "anthropic.usage.cache_creation.ephemeral"
-    five, hour = (
-        _first_count(span.attributes.get(f"{prefix}_{ttl}_input_tokens"), written.get(f"ephemeral_{ttl}_input_tokens"))
-        for ttl in ("5m", "1h")
-    )
-    # PostHog bills the two instead of the total, so they count only where they add up to it.
-    if (five is not None or hour is not None) and (five or 0) + (hour or 0) == (ai.cache_write_tokens or 0):
-        ai.cache_write_5m_tokens, ai.cache_write_1h_tokens = five or 0, hour or 0
-    ai.reasoning_tokens = _first_count(
-        span.first(
-            "gen_ai.usage.reasoning.output_tokens",
-            "gen_ai.usage.reasoning_tokens",
-            "gen_ai.usage.details.reasoning_tokens",
-        ),
-        outputs.get("reasoning_tokens"),
-    )
+def _complete_tokens(ai: AiCall, span: SpanView) -> None:
+    """What the counts mean together, and those that only the provider's own account has."""
+    five, hour = ai.cache_write_5m_tokens, ai.cache_write_1h_tokens
+    if span.attributes.get("gen_ai.usage.raw") is not None:
+        raw = parsed_mapping(span.attributes["gen_ai.usage.raw"])
+        inputs = _inner(raw, "prompt_tokens_details", "input_tokens_details")
+        outputs = _inner(raw, "completion_tokens_details", "output_tokens_details")
+        written = _inner(raw, "cache_creation")
+        ai.cache_read_tokens = _first_count(
+            ai.cache_read_tokens, raw.get("cache_read_input_tokens"), inputs.get("cached_tokens")
+        )
+        ai.cache_write_tokens = _first_count(ai.cache_write_tokens, raw.get("cache_creation_input_tokens"))
+        ai.reasoning_tokens = _first_count(ai.reasoning_tokens, outputs.get("reasoning_tokens"))
+        five = _first_count(five, written.get("ephemeral_5m_input_tokens"))
+        hour = _first_count(hour, written.get("ephemeral_1h_input_tokens"))
+    if five is not None or hour is not None:
+        # PostHog bills the two instead of the total, so they count only where they add up to it.
+        is_all = (five or 0) + (hour or 0) == (ai.cache_write_tokens or 0)
+        ai.cache_write_5m_tokens, ai.cache_write_1h_tokens = (five or 0, hour or 0) if is_all else (None, None)
     cached = (ai.cache_read_tokens or 0) + (ai.cache_write_tokens or 0)
-    apart = span.scope.startswith(_COUNT_CACHE_APART)
-    ai.input_excludes_cache = bool(cached) and (apart or (ai.input_tokens or 0) < cached)
+    if cached:
+        apart = span.scope.startswith(_COUNT_CACHE_APART)
+        ai.input_excludes_cache = apart or (ai.input_tokens or 0) < cached
 
 
 def _first_count(*values: object) -> int | None:
@@ -184,9 +216,10 @@ def _name(ai: AiCall, span: SpanView) -> str:
         return ai.tool_name
     if ai.step in (steps.AGENT, steps.AGENT_CREATION) and ai.agent_name:
         return ai.agent_name
-    workflow = words(span.attributes.get("gen_ai.workflow.name"))
-    if ai.step == steps.WORKFLOW and workflow:
-        return workflow
+    if ai.step == steps.WORKFLOW:
+        workflow = words(span.attributes.get("gen_ai.workflow.name"))
+        if workflow:
+            return workflow
     return words(span.attributes.get("logfire.msg")) or span.name
 
 
@@ -207,9 +240,9 @@ def _read_content(ai: AiCall, span: SpanView) -> None:
     if ai.step in (steps.GENERATION, steps.EMBEDDING):
         messages = parsed(found.get("gen_ai.input.messages"))
         answers = parsed(found.get("gen_ai.output.messages"))
-        if messages is None and answers is None:
+        if messages is None and answers is None and _has_flattened(span.shape):
             messages, answers = flattened_messages(found)
-        if messages is None and answers is None:
+        if messages is None and answers is None and (span.has_events or "events" in found):
             messages, answers = _from_events(span)
         ai.input = _with_instructions(messages, parsed(found.get("gen_ai.system_instructions")))
         ai.output = answers
@@ -243,6 +276,13 @@ def _with_instructions(messages: Any, instructions: Any) -> Any:
     if not instructions or (isinstance(first, Mapping) and first.get("role") == "system"):
         return list(messages)
     return [{"role": "system", "content": instructions}, *messages]
+
+
+def _has_flattened(shape: Shape) -> bool:
+    known: bool | None = shape.plans.get(_FLATTENED)
+    if known is None:
+        known = shape.plans[_FLATTENED] = any(name.startswith(_FLATTENED) for name in shape.names)
+    return known
 
 
 def flattened_messages(found: Mapping[str, Any]) -> tuple[Any, Any]:
