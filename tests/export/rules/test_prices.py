@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.export.rules import Rules, builtin_rules
 from genops_otel_posthog.export.rules.ai.call import GENERATION, AiCall
-from genops_otel_posthog.export.rules.ai.prices import Price, PublishedPrices
+from genops_otel_posthog.export.rules.ai.prices import PublishedPrices
+from genops_otel_posthog.export.rules.ai.rates import Price
 
 AT = 1_795_305_600 * 10**9
 
@@ -60,6 +63,71 @@ def test_names_of_providers_that_opentelemetry_gives_are_understood(prices, prov
 )
 def test_what_is_not_known_has_no_price(prices, parts):
     assert prices.price(call(**parts), AT) is None
+
+
+MODELS = [
+    ("openai", "gpt-4o-mini"),
+    ("openai", "gpt-4o-audio-preview"),
+    ("anthropic", "claude-sonnet-4-5"),  # dearer beyond 200,000 tokens
+    ("google", "gemini-2.5-pro"),  # the same, and images and sounds have prices
+    ("deepseek", "deepseek-chat"),  # cheaper at night
+    ("openai", "text-embedding-3-small"),  # no price for what comes out
+]
+
+
+@pytest.mark.parametrize(("provider", "model"), MODELS)
+@pytest.mark.parametrize("hour", [0, 12, 20])
+def test_a_price_is_the_same_whether_it_is_computed_from_rates_or_asked_for(provider, model, hour):
+    genai_prices = pytest.importorskip("genai_prices")
+    prices = PublishedPrices()
+    at = AT + hour * 3_600 * 10**9
+    for tokens in (1, 742, 250_000, 3_000_000):
+        for cached in (None, 0, tokens // 3):
+            for output in (None, 0, 189):
+                parts = {"input_tokens": tokens, "output_tokens": output, "cache_read_tokens": cached}
+                asked = genai_prices.calc_price(
+                    genai_prices.Usage(**{name: value for name, value in parts.items() if value}),
+                    model_ref=model,
+                    provider_id=provider,
+                    genai_request_timestamp=datetime.fromtimestamp(at // 10**9, timezone.utc),
+                )
+                told = prices.price(call(provider=provider, model=model, **parts), at)
+                assert told == (asked.input_price, asked.output_price)
+
+
+def test_prices_that_the_application_updates_hold_from_then_on(prices):
+    snapshots = pytest.importorskip("genai_prices.data_snapshot")
+    types = pytest.importorskip("genai_prices.types")
+    asked = call(provider="openai", model="gpt-4o", input_tokens=1_000_000, output_tokens=0)
+    before = prices.price(asked, AT)
+    dearer = types.ModelPrice(input_mtok=Decimal(7), output_mtok=Decimal(8))
+    (openai,) = [one for one in snapshots.get_snapshot().providers if one.id == "openai"]
+    changed = replace(openai, models=[replace(one, prices=dearer) for one in openai.models])
+    snapshots.set_custom_snapshot(snapshots.DataSnapshot(providers=[changed], from_auto_update=False))
+    try:
+        assert prices.price(asked, AT).total == 7
+    finally:
+        snapshots.set_custom_snapshot(None)
+    assert prices.price(asked, AT) == before
+
+
+def test_a_model_that_is_not_known_is_known_once_the_prices_are_updated(prices):
+    snapshots = pytest.importorskip("genai_prices.data_snapshot")
+    types = pytest.importorskip("genai_prices.types")
+    asked = call(provider="openai", model="no-such-model-yet", input_tokens=1_000_000, output_tokens=0)
+    assert prices.price(asked, AT) is None
+    (openai,) = [one for one in snapshots.get_snapshot().providers if one.id == "openai"]
+    new = types.ModelInfo(
+        id="no-such-model-yet",
+        match=types.ClauseEquals("no-such-model-yet"),
+        prices=types.ModelPrice(input_mtok=Decimal(3), output_mtok=Decimal(4)),
+    )
+    changed = replace(openai, models=[*openai.models, new])
+    snapshots.set_custom_snapshot(snapshots.DataSnapshot(providers=[changed], from_auto_update=False))
+    try:
+        assert prices.price(asked, AT).total == 3
+    finally:
+        snapshots.set_custom_snapshot(None)
 
 
 class Fixed:

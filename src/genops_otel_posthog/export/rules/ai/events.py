@@ -22,7 +22,8 @@ from urllib.parse import unquote
 from genops_otel_posthog.export.rules.ai import call as steps
 from genops_otel_posthog.export.rules.ai.call import AiCall
 from genops_otel_posthog.export.rules.ai.dialects import Reader
-from genops_otel_posthog.export.rules.ai.prices import ModelPrices, Price
+from genops_otel_posthog.export.rules.ai.prices import ModelPrices
+from genops_otel_posthog.export.rules.ai.rates import Price
 from genops_otel_posthog.export.rules.ai.trace_memory import TraceMemory
 from genops_otel_posthog.export.rules.rule import EventDraft, Skip
 from genops_otel_posthog.export.text import text
