@@ -7,6 +7,7 @@ from genops_otel_posthog.adapter.compliance.compliance import Admitted, Complian
 from genops_otel_posthog.adapter.compliance.consent import AskedConsent, Consent, ConsentStore, MemoryConsent
 from genops_otel_posthog.adapter.compliance.consent_file import ConsentFile, ConsentUnavailableError
 from genops_otel_posthog.adapter.compliance.consent_gate import Withheld
+from genops_otel_posthog.adapter.compliance.elsewhere import before_send, redact
 from genops_otel_posthog.adapter.compliance.obligations import Obligations, read_obligations
 from genops_otel_posthog.adapter.compliance.personal_data import Erasure, PersonalData
 
@@ -25,5 +26,7 @@ __all__ = [
     "Obligations",
     "PersonalData",
     "Withheld",
+    "before_send",
     "read_obligations",
+    "redact",
 ]

@@ -231,6 +231,10 @@ class Compliance:
             facts = {name: value for name, value in facts.items() if name not in _COSTS}
         self._write(action, outcome, distinct_id, facts)
 
+    def count(self, what: str) -> None:
+        """Adds one to what :meth:`counts` says."""
+        self._tally.add(what)
+
     def counts(self) -> dict[str, int]:
         """What was done, since this was made.
 
@@ -280,7 +284,7 @@ class Compliance:
         erased: dict[str, int] = {}
         left: dict[str, int] = {}
         if self.consent is not None:
-            erased["consent"] = self.consent.erase(distinct_id)
+            erased["consent"] = max(self.consent.erase(each) for each in ids)
         for place in self._held:
             erased[place.name], left[place.name] = place.erase(ids)
         report = Erasure(now, erased, left)
@@ -340,7 +344,9 @@ class Compliance:
     def _said(self, distinct_id: str, purpose: str, *, granted: bool, source: str) -> None:
         if self.consent is None:
             raise GenOpsValidationError("no tag asks for consent, so none is kept; set the tag consent_required=true")
-        self.consent.put(distinct_id, checked_purpose(purpose), granted=granted, source=source)
+        purpose = checked_purpose(purpose)
+        for each in self._ids(distinct_id):  # results give the pseudonym back, which may be used as an id then
+            self.consent.put(each, purpose, granted=granted, source=source)
         self._write("consent", "granted" if granted else "withdrawn", distinct_id, {"purpose": purpose})
 
     def _ids(self, distinct_id: str) -> frozenset[str]:
