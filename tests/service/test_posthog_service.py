@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -168,22 +170,22 @@ async def test_every_method_can_be_awaited(receiver):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda s: s.capture_sync({}), "the event has no name"),
-        (lambda s: s.capture_sync({"event": ""}), "the event name is empty"),
-        (lambda s: s.capture_sync("  "), "the event name is blank"),
+        (lambda s: s.capture_sync({}), "event_name must be a str, not NoneType"),
+        (lambda s: s.capture_sync({"event": ""}), "event_name is blank"),
+        (lambda s: s.capture_sync("  "), "event_name is blank"),
         (lambda s: s.capture_sync(7), "give a dictionary or keywords, not int"),
-        (lambda s: s.capture_sync(None), "the event has no name"),
+        (lambda s: s.capture_sync(None), "event_name must be a str, not NoneType"),
         (lambda s: s.capture_sync({"event": "e", "distinct": "ann"}), "no field 'distinct'; did you mean"),
-        (lambda s: s.capture_sync("e", "  "), "the distinct id is empty"),
-        (lambda s: s.capture_sync("e", ["ann"]), "the distinct id is of type list"),
+        (lambda s: s.capture_sync("e", "  "), "the distinct id is missing or blank"),
+        (lambda s: s.capture_sync("e", ["ann"]), "distinct_id must be a str, a number or a UUID, not list"),
         (lambda s: s.capture_sync("e", "ann", [1]), "properties are a dictionary, not list"),
-        (lambda s: s.capture_sync("e", "ann", timestamp="yesterday"), "a time is a datetime, ISO 8601"),
-        (lambda s: s.capture_sync("e", "ann", timestamp=float("nan")), "a time is a datetime, ISO 8601"),
-        (lambda s: s.capture_sync("e", "ann", timestamp=True), "a time is a datetime, ISO 8601"),
-        (lambda s: s.identify_sync({"properties": {}}), "the distinct id is missing"),
-        (lambda s: s.identify_sync(), "the distinct id is missing"),
-        (lambda s: s.alias_sync("ann", ""), "the distinct id is empty"),
-        (lambda s: s.alias_sync(None, "ann"), "the distinct id is missing"),
+        (lambda s: s.capture_sync("e", "ann", timestamp="yesterday"), "timestamp 'yesterday' cannot be used"),
+        (lambda s: s.capture_sync("e", "ann", timestamp=float("nan")), "timestamp 'nan' cannot be used"),
+        (lambda s: s.capture_sync("e", "ann", timestamp=True), "timestamp 'True' cannot be used"),
+        (lambda s: s.identify_sync({"properties": {}}), "the distinct id is missing or blank"),
+        (lambda s: s.identify_sync(), "the distinct id is missing or blank"),
+        (lambda s: s.alias_sync("ann", ""), "the distinct id is missing or blank"),
+        (lambda s: s.alias_sync(None, "ann"), "the distinct id is missing or blank"),
     ],
 )
 def test_what_posthog_would_refuse_is_false_counted_and_said(call, said, service, caplog):
@@ -195,6 +197,38 @@ def test_what_posthog_would_refuse_is_false_counted_and_said(call, said, service
 def test_a_number_is_a_distinct_id(service, receiver):
     assert service.capture_sync("e", 42)  # type: ignore[arg-type]
     assert arrived(receiver, service)[0].distinct_id == "42"
+
+
+def test_many_threads_may_tell_at_once(new_service, receiver):
+    service = new_service(flush_at=100)
+
+    def tell(number):
+        for event in range(20):
+            assert service.capture_sync(f"event_{event}", f"user_{number}")
+
+    threads = [threading.Thread(target=tell, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert service.shutdown_sync(30)
+    assert service.counts() == (1000, {}, {}, 0)
+    assert len({event.uuid for event in receiver.events()}) == 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on_telling(service, receiver):
+    assert service.capture_sync("before", "ann")
+    assert service.flush_sync(10)
+    child = os.fork()
+    if child == 0:
+        told = service.capture_sync("in the child", "ann") and service.shutdown_sync(10)
+        os._exit(0 if told and service.counts().accepted == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert service.capture_sync("after", "ann")
+    assert service.flush_sync(10)
+    assert [event.event for event in receiver.events()] == ["before", "in the child", "after"]
 
 
 def test_what_is_no_json_becomes_json_and_what_is_too_large_is_cut(service, receiver, caplog):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from genops_otel_posthog.acceptance import distinct_id_problem, event_name_problem
+from genops_otel_posthog.adapter import arguments
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.export.privacy import SECRET_NAMES, Privacy
 from genops_otel_posthog.export.rules.plain import Plain
@@ -82,35 +83,30 @@ class Admission:
         return properties
 
 
-def event_name(name: object) -> str:
+def event_name(given: object) -> str:
     """The name of an event; what PostHog will change about it is one warning.
 
     Raises:
-        GenOpsValidationError: PostHog would refuse it.
+        GenOpsValidationError: It is no text, or blank.
     """
-    if name is None:
-        raise GenOpsValidationError("the event has no name; give it one")
+    name = arguments.event_name(given)
     problem = event_name_problem(name)
-    if not isinstance(name, str) or not name.strip():
-        raise GenOpsValidationError(problem or "the event name is blank; give the event a name")
     if problem is not None:
         _warn("event names", problem)
     return name
 
 
-def person(distinct_id: object, *, required: bool) -> str | None:
-    """A distinct id; what PostHog will change about it is one warning. Numbers are taken for their digits.
+def person(given: object, *, required: bool) -> str | None:
+    """A distinct id; what PostHog will change about it is one warning.
 
     Raises:
-        GenOpsValidationError: It is missing though it is required, or PostHog would refuse it.
+        GenOpsValidationError: It is blank, of another type, or missing though it is required.
     """
-    if distinct_id is None and not required:
-        return None
-    if isinstance(distinct_id, int) and not isinstance(distinct_id, bool):
-        distinct_id = str(distinct_id)
-    problem = distinct_id_problem(distinct_id)
-    if not isinstance(distinct_id, str) or not distinct_id.strip():
-        raise GenOpsValidationError(problem or "the distinct id is missing")
+    distinct_id = arguments.distinct_id(given)
+    is_blank = given is not None if distinct_id is None else not distinct_id.strip()
+    if is_blank or (required and distinct_id is None):
+        raise GenOpsValidationError("the distinct id is missing or blank; pass the id of the user")
+    problem = None if distinct_id is None else distinct_id_problem(distinct_id)
     if problem is not None:
         _warn("distinct ids", problem)
     return distinct_id

@@ -146,10 +146,12 @@ class Connection:
         if withheld is not None:
             self.tally.add("withheld", withheld)
             return True
+        was_full = client.queue.full()
         if send(client, admission) is not None:
             self.tally.add("accepted")
             return True
-        reason = "queue_full" if client.queue.full() else "sdk"
+        # The SDK does not say why. Somebody may have made room since.
+        reason = "queue_full" if was_full or client.queue.full() else "sdk"
         self.tally.add("refused", reason)
         _warn("what is refused", f"PostHog's SDK did not take an event ({reason}); counts().refused says how many")
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from genops_otel_posthog.errors import GenOpsValidationError
@@ -12,6 +13,7 @@ from genops_otel_posthog.errors import GenOpsValidationError
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+@lru_cache(maxsize=256)
 def snake_case(name: str) -> str:
     """``distinctId`` as ``distinct_id``."""
     return _HUMP.sub("_", name).lower()

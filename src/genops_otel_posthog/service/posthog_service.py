@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import Unpack
 
+from genops_otel_posthog.adapter.moments import Moment, moment_utc
 from genops_otel_posthog.errors import GenOpsBudgetExceededError, GenOpsValidationError
 from genops_otel_posthog.service.admission import Admission, Consent, event_name, person
 from genops_otel_posthog.service.configuration import ConfigFields, PostHogServiceConfig
 from genops_otel_posthog.service.connection import Connection
 from genops_otel_posthog.service.counts import ServiceCounts
 from genops_otel_posthog.service.fields import merged_fields
-from genops_otel_posthog.service.moments import Moment, utc
 from genops_otel_posthog.settings.once import WarnOnce
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class PostHogService:
         fields = merged_fields("an event", event, told, ("event", "distinct_id", "properties", "timestamp"))
         name = event_name(fields.get("event"))
         user = person(fields.get("distinct_id"), required=False)
-        when = None if "timestamp" not in fields else utc(fields["timestamp"])
+        when = None if "timestamp" not in fields else moment_utc(fields["timestamp"])
 
         def send(client: Posthog, admission: Admission) -> str | None:
             properties = admission.properties(fields.get("properties"))

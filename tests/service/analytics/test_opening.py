@@ -103,6 +103,7 @@ def test_a_session_that_two_processes_make_at_once_is_made_once_and_changed_by_b
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_process_keeps_in_the_same_database(tmp_path):
     store = open_analytics_store(f"sqlite:///{(tmp_path / 'a.sqlite3').as_posix().lstrip('/')}")
     parent = AnalyticsService(None, store)

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, TypeVar
 from uuid import uuid4
 
+from genops_otel_posthog.adapter.moments import moment_utc
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.export.rules.plain import Plain
 from genops_otel_posthog.export.text import text
-from genops_otel_posthog.service.moments import utc
 
 MAX_METADATA_BYTES: Final = 256_000
 """Most bytes of the metadata of one record."""
@@ -259,7 +259,7 @@ def _point(name: str, value: Any) -> Mapping[str, Any]:
 
 def _moment(name: str, value: Any) -> datetime:
     try:
-        return utc(value)
+        return moment_utc(value)
     except GenOpsValidationError as problem:
         raise GenOpsValidationError(f"{name}: {problem}") from None
 
