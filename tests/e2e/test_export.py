@@ -53,6 +53,37 @@ tracer_provider:
 
 BOTH = "otlp,posthog"
 
+SEVEN = """
+from opentelemetry import trace
+from genops_otel_posthog import governance
+from genops_otel_posthog.export.flows import (
+    track_agent, track_agent_created, track_flow, track_prompt_blocked, track_rag_query, track_tool
+)
+
+chat = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 120,
+    "gen_ai.usage.output_tokens": 30,
+}
+tracer = trace.get_tracer("assistant")
+with governance(user_id="ann", workspace_id="acme", organization_id="holding"):
+    with tracer.start_as_current_span("POST /ask", kind=trace.SpanKind.SERVER):
+        track_agent_created("a1", agent_type="support", memory_backend="redis", framework="own")
+        with track_flow("answer"), track_tool("search", tool_type="datastore"), track_rag_query("atlas") as query:
+            query.found(2)
+        with track_agent("support", framework="own") as agent:
+            with tracer.start_as_current_span("chat gpt-4o", attributes=chat):
+                pass
+            agent.fail("no answer", code="empty")
+        track_prompt_blocked(source="prompt_similarity", match_score=0.9, reason="injection")
+"""
+SEVEN_NAMES = {
+    "flow_executed", "tool_used", "agent_created", "agent_execution", "agent_error", "rag_query_triggered",
+    "prompt_blocked",
+}  # fmt: skip
+
 GATED = """
 from opentelemetry import trace
 from genops_otel_posthog.export.flows import track_prompt_blocked, track_rag_query
@@ -99,6 +130,7 @@ def everywhere(
     return application, database
 
 
+@pytest.mark.requirement("S3-45", "S3-47", "S3-65")
 def test_one_trace_id_is_found_in_the_trace_backend_posthog_rudderstack_and_the_database(
     everywhere: Any, flagged_receiver: LocalReceiver
 ) -> None:
@@ -192,6 +224,7 @@ def test_neither_uploads_nor_requests_of_the_application_come_back_as_spans_or_e
     assert set(application.event_names) == {"$ai_generation"}
 
 
+@pytest.mark.requirement("S3-13")
 def test_an_application_without_the_posthog_sdk_exports_as_well(
     launch: Any, changed_environment: Callable[..., Path]
 ) -> None:
@@ -200,6 +233,7 @@ def test_an_application_without_the_posthog_sdk_exports_as_well(
     assert generation(application).distinct_id == "ann"
 
 
+@pytest.mark.requirement("S3-13")
 def test_without_a_key_there_is_one_line_and_the_application_goes_on(launch: Any) -> None:
     application = launch(SCRIPT, POSTHOG_API_KEY=None, GENOPS_EXPORT_SPANS="true", OTEL_TRACES_EXPORTER=BOTH).succeed()
 
@@ -225,6 +259,44 @@ def test_a_setting_that_cannot_be_used_costs_one_line_and_no_event(launch: Any, 
     assert application.log != []
     assert generation(application).distinct_id == "ann"
     assert application.lines_about("Traceback") == []
+
+
+@pytest.mark.requirement("E-36", "E-38", "S3-47", "S3-55", "S3-57", "S3-66", "S3-67", "S3-49", "S3-51")
+def test_all_seven_events_are_in_posthog_rudderstack_database_and_trace_under_one_trace_id(
+    launch: Any, beside_the_wheel: Callable[..., None], flagged_receiver: LocalReceiver, tmp_path: Path
+) -> None:
+    beside_the_wheel("sqlalchemy")
+    application = launch(
+        SEVEN,
+        GENOPS_EXPORT_SPANS="true",
+        RUDDERSTACK_WRITE_KEY="write-key-of-seven",
+        RUDDERSTACK_DATA_PLANE_URL=flagged_receiver.url,
+        GENOPS_DATABASE_URL=f"sqlite:///{tmp_path / 'events.sqlite3'}",
+    ).succeed()
+    (root,) = [span for span in application.all_spans() if span.name == "POST /ask"]
+    owner = {"user_id": "ann", "workspace_id": "acme", "organization_id": "holding", "trace_id": root.trace_id}
+
+    in_posthog = {event.event: event for event in application.events()}
+    messages = [
+        m for m in flagged_receiver.rudder_messages() if m.message["properties"].get("trace_id") == root.trace_id
+    ]
+    in_rudderstack = {str(message.event): message for message in messages}
+    with closing(sqlite3.connect(tmp_path / "events.sqlite3")) as connection:
+        query = "SELECT event_type, id, user_id, workspace_id, trace_id FROM event_logs"
+        in_database = {row[0]: row[1:] for row in connection.execute(query)}
+        costs = connection.execute("SELECT trace_id FROM model_cost_logs").fetchall()
+        history = connection.execute("SELECT DISTINCT trace_id FROM agent_trace_history").fetchall()
+
+    assert {*in_posthog} >= SEVEN_NAMES
+    assert len(messages) == len(in_posthog) == len(application.events()), "each once"
+    for name in SEVEN_NAMES:
+        event, message = in_posthog[name], in_rudderstack[name]
+        assert event.properties.items() >= owner.items()
+        assert event.properties["$groups"] == {"workspace": "acme", "organization": "holding"}
+        assert message.message["properties"].items() >= owner.items()
+        assert (message.message_id, message.user_id) == (event.uuid, "ann")
+        assert in_database[name] == (event.uuid, "ann", "acme", root.trace_id)
+    assert costs == history == [(root.trace_id,)]
 
 
 @pytest.mark.requirement("E-37", "S3-18", "S3-19", "S3-20", "S3-46")

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+import generate_event_schema as script
 from generate_semconv import ROOT
 from genops_otel_posthog.export.destinations.database_schema import EVENT_TABLES, Row
+from genops_otel_posthog.export.destinations.event_schema import json_schema
 from genops_otel_posthog.export.destinations.rudderstack_mapping import _CALLS, to_message
 
 RUDDERSTACK = (ROOT / "docs" / "rudderstack.md").read_text(encoding="utf-8")
@@ -63,11 +65,33 @@ def transformed_in_python(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "snowflake", "bigquery"])
+@pytest.mark.requirement("S3-53", "D-47")
 def test_the_statements_of_the_page_are_those_of_the_code(dialect: str) -> None:
     pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy")
     from genops_otel_posthog.export.destinations.database_tables import ddl
 
     assert f"```sql\n{ddl(dialect)}```" in DATABASE
+
+
+@pytest.mark.requirement("D-47", "S3-26")
+@pytest.mark.parametrize("name", EVENTS)
+def test_a_row_of_every_table_is_what_the_committed_json_schema_says(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema")
+    committed = json.loads((ROOT / script.SCHEMA).read_text(encoding="utf-8"))
+    assert committed == json_schema()
+    jsonschema.Draft202012Validator.check_schema(committed)
+    found = 0
+    for table in EVENT_TABLES:
+        values = table.values(Row(event(name), NOW))
+        if values is not None:
+            found += 1
+            row = json.loads(
+                json.dumps(values, default=lambda each: each.isoformat() if hasattr(each, "hour") else float(each))
+            )
+            jsonschema.validate(row, {**committed, "$ref": f"#/$defs/{table.name}"})
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate({**row, "id": None}, {**committed, "$ref": f"#/$defs/{table.name}"})
+    assert found
 
 
 @pytest.mark.parametrize("table", EVENT_TABLES, ids=lambda table: table.name)
@@ -92,6 +116,7 @@ def test_the_page_names_every_event_that_is_a_call_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.requirement("S3-54")
 def test_the_transformation_makes_the_row_that_the_database_would_have(name: str) -> None:
     expected = EVENT_TABLES[0].values(Row(event(name), NOW))
     assert expected is not None
@@ -116,6 +141,7 @@ def test_the_transformation_leaves_other_calls_as_they_are() -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+@pytest.mark.requirement("S3-54")
 def test_the_transformation_in_javascript_does_what_the_one_in_python_does(tmp_path: Path) -> None:
     (tmp_path / "transformation.mjs").write_text(block(RUDDERSTACK, "js", "transformEvent"), encoding="utf-8")
     messages = [*map(to_message, map(event, EVENTS)), to_message(event("tool_used") | {"event": "$identify"})]

@@ -30,6 +30,7 @@ def own(event):
     return {name: value for name, value in event.properties.items() if not name.startswith(("$", "genops_"))}
 
 
+@pytest.mark.requirement("S3-11")
 def test_a_flow_its_tools_and_its_search_are_told_together(told):
     with track_flow("answer", **WHO) as flow:
         with track_tool("search", tool_type="datastore"):
@@ -47,6 +48,7 @@ def test_a_flow_its_tools_and_its_search_are_told_together(told):
     assert (query.properties["vector_db_used"], query.properties["sources_found"]) == ("qdrant", 3)
 
 
+@pytest.mark.requirement("S3-10", "S3-67")
 def test_an_event_belongs_to_its_user_and_groups(told):
     with track_tool("search", **WHO):
         pass
@@ -63,6 +65,7 @@ def test_the_owner_of_the_surrounding_block_is_the_events_owner(told):
     assert (event.distinct_id, event.properties["genops_team"]) == ("bob", "search")
 
 
+@pytest.mark.requirement("S3-10", "D-37")
 def test_what_nobody_knows_is_null(told):
     with track_tool("search"):
         pass
@@ -71,6 +74,7 @@ def test_what_nobody_knows_is_null(told):
     assert event.properties["workspace_id"] is None
 
 
+@pytest.mark.requirement("S3-01", "S3-02", "S3-12")
 def test_a_step_that_raises_failed_and_the_application_sees_its_error(told):
     with pytest.raises(LookupError), track_flow("answer"), track_tool("search"):
         raise LookupError("nothing")
@@ -88,6 +92,7 @@ def test_a_step_can_fail_without_raising(told):
     assert own(error)["error_code"] == "sold_out"
 
 
+@pytest.mark.requirement("S3-11")
 def test_a_function_and_a_coroutine_function_can_be_steps(told):
     @track_tool()
     def search(word):
@@ -125,6 +130,7 @@ def test_after_a_flow_nothing_belongs_to_it_any_more(told):
     assert told("tool_used")[0].properties["execution_id"] != flow.execution_id
 
 
+@pytest.mark.requirement("S3-01", "S3-02", "S3-07", "S3-10", "S3-11", "S3-57", "S3-58", "D-37", "D-46")
 def test_what_has_happened_can_be_told_afterwards(told):
     track_flow_executed("answer", execution_id="e1", tools_used=["search"], time_ms=1500, success=True, **WHO)
     track_tool_used("search", tool_type="datastore", success=False, latency_ms=20, execution_id="e1", **WHO)
@@ -145,6 +151,7 @@ def test_what_has_happened_can_be_told_afterwards(told):
     }  # fmt: skip
 
 
+@pytest.mark.requirement("S3-03", "S3-08", "S3-09", "S3-11", "S3-57", "S3-58", "D-37", "D-46")
 def test_an_agent_is_told_when_it_is_made_when_it_ran_and_when_it_failed(told):
     track_agent_created("a1", agent_type="travel", memory_backend="redis", framework="own", **WHO)
     track_agent_execution(
@@ -167,6 +174,7 @@ def test_an_agent_is_told_when_it_is_made_when_it_ran_and_when_it_failed(told):
 
 
 @pytest.mark.parametrize("source", ["abuse_detection", "prompt_similarity"])
+@pytest.mark.requirement("S3-04", "S3-05", "S3-06", "S3-11", "S3-57", "S3-58")
 def test_a_blocked_prompt_is_told_with_its_beginning_only(told, source):
     track_prompt_blocked(source=source, match_score=0.873, reason="similar", prompt_preview="x" * 500, **WHO)
     (event,) = told()
@@ -183,6 +191,7 @@ def test_a_prompt_that_is_not_given_is_not_recorded(told):
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1])
+@pytest.mark.requirement("S3-12")
 def test_a_duration_that_is_none_does_not_stop_the_application(told, odd):
     track_tool_used("search", latency_ms=odd)
     assert told()[0].properties["latency_ms"] == 0
@@ -193,6 +202,7 @@ def test_an_owner_of_another_name_is_refused():
         track_flow("answer", user="ann")
 
 
+@pytest.mark.requirement("S3-12")
 def test_without_an_sdk_nothing_happens():
     with track_flow("answer") as flow, track_tool("search"):
         flow.used_tool("x")

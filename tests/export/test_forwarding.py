@@ -70,6 +70,7 @@ def only(receiver: LocalReceiver) -> ReceivedMessage:
     return message
 
 
+@pytest.mark.requirement("S3-27")
 def test_identify_tells_who_a_user_is(receiver: LocalReceiver) -> None:
     assert forwarding.identify("user-1", {"plan": "pro"}, {"workspaceId": "w-1"})
     kept = only(receiver)
@@ -78,6 +79,7 @@ def test_identify_tells_who_a_user_is(receiver: LocalReceiver) -> None:
     assert kept.message["context"]["groupId"] == "w-1"
 
 
+@pytest.mark.requirement("S3-28", "S3-67")
 def test_track_tells_what_a_user_did_where_and_in_which_trace(receiver: LocalReceiver) -> None:
     context = {"groupId": "g-1", "workspaceId": "w-1", "organizationId": "o-1", "traceId": TRACE}
     assert forwarding.track("user-1", "order_completed", {"amount": 9}, context)
@@ -94,6 +96,7 @@ def test_without_a_group_the_workspace_is_it(receiver: LocalReceiver) -> None:
     assert only(receiver).message["context"]["groupId"] == "w-1"
 
 
+@pytest.mark.requirement("S3-29")
 def test_group_tells_where_a_user_belongs(receiver: LocalReceiver) -> None:
     assert forwarding.group("user-1", "w-1", {"name": "Acme"})
     kept = only(receiver)
@@ -124,6 +127,7 @@ def test_two_equal_calls_are_two_messages(receiver: LocalReceiver) -> None:
 # --- events of others ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("S3-25", "S3-30", "S3-63")
 def test_an_event_is_mapped_to_what_rudderstack_is_told() -> None:
     mapped = map_posthog_event(
         {
@@ -152,6 +156,7 @@ def test_what_is_not_known_of_an_event_is_null_when_it_is_mapped() -> None:
 
 
 @pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.requirement("S3-31", "S3-62", "S3-67", "D-38")
 def test_each_of_the_seven_events_is_forwarded_under_its_uuid(receiver: LocalReceiver, name: str) -> None:
     properties = {"trace_id": TRACE, "workspace_id": "w-1", "organization_id": "o-1", "user_id": "user-1"}
     assert forwarding.forward_posthog_event(
@@ -170,6 +175,7 @@ def test_an_events_own_source_stays(receiver: LocalReceiver) -> None:
     assert only(receiver).message["properties"]["source"] == "abuse_detection"
 
 
+@pytest.mark.requirement("S3-41", "D-39")
 def test_an_execution_that_posthog_and_the_database_tell_of_is_one_message(receiver: LocalReceiver) -> None:
     forwarding.forward_posthog_event(
         {"event": "agent_execution", "userId": "user-1", "properties": {"execution_id": "run-1"}}
@@ -183,6 +189,7 @@ def test_an_execution_that_posthog_and_the_database_tell_of_is_one_message(recei
     assert [kept.message["properties"]["source"] for kept in (first, second)] == ["posthog", "database"]
 
 
+@pytest.mark.requirement("S3-32")
 def test_a_row_is_forwarded_under_its_key_and_time(receiver: LocalReceiver) -> None:
     forwarding.forward_database_event(
         "model_call",
@@ -210,12 +217,14 @@ def test_a_row_of_nobody_is_anonymous_and_one_person_for_each_trace(receiver: Lo
     assert first == second != third
 
 
+@pytest.mark.requirement("S3-32", "S3-42")
 def test_a_row_of_nobody_and_no_trace_is_of_the_user_anonymous(receiver: LocalReceiver) -> None:
     forwarding.forward_database_event("model_call")
     kept = only(receiver)
     assert (kept.user_id, kept.anonymous_id) == (None, "anonymous")
 
 
+@pytest.mark.requirement("S3-41", "S3-44")
 def test_a_database_of_events_is_forwarded_in_turn(receiver: LocalReceiver, tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy")
     database = DatabaseDestination(f"sqlite://{tmp_path / 'events.sqlite3'}")
@@ -302,6 +311,7 @@ def test_values_that_are_no_json_are_made_into_some(receiver: LocalReceiver) -> 
 
 
 @pytest.mark.usefixtures("switched_off")
+@pytest.mark.requirement("S3-50")
 def test_without_a_key_nothing_is_forwarded_and_one_line_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -319,6 +329,7 @@ def test_without_a_key_nothing_is_forwarded_and_one_line_says_so(
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.requirement("S3-33", "S3-52")
 def test_shutdown_delivers_and_the_next_call_starts_anew(receiver: LocalReceiver) -> None:
     forwarding.track("user-1", "paid")
     assert forwarding.shutdown(30)

@@ -24,6 +24,7 @@ def own(event):
 
 
 @pytest.mark.parametrize("kind", INTERACTION_TYPES)
+@pytest.mark.requirement("S0-20")
 def test_an_interaction_becomes_the_event_of_its_kind(told, kind):
     track_interaction(
         kind,
@@ -66,12 +67,14 @@ def test_a_session_begins_in_the_executive_mode_now(told):
     assert event.properties["start_time"].endswith("Z")
 
 
+@pytest.mark.requirement("D-35")
 def test_an_update_belongs_to_whom_the_session_began_for(told):
     track_session_started("s1", user_id="ann")
     track_session_updated("s1", duration=10)
     assert told("session_updated")[0].distinct_id == "ann"
 
 
+@pytest.mark.requirement("S0-29", "D-35")
 def test_an_update_of_zero_is_an_update(told):
     track_session_updated("s1", user_id="ann", productivity_score=0)
     (event,) = told()

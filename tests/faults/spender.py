@@ -25,7 +25,6 @@ from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.decision import LEDGER_UNREACHABLE, Reservation
 from genops_otel_posthog.budgets.governor import Governor
-from genops_otel_posthog.budgets.leaving import run_on_sigterm
 from genops_otel_posthog.budgets.ledger.protocol import (
     Alert,
     Ledger,
@@ -38,6 +37,7 @@ from genops_otel_posthog.budgets.ledger.url import REDIS_SCHEMES, open_ledger
 from genops_otel_posthog.budgets.options import GovernorOptions
 from genops_otel_posthog.budgets.prices import Prices
 from genops_otel_posthog.budgets.spool import Spool
+from genops_otel_posthog.leaving import run_on_sigterm
 from genops_otel_posthog.pricing.billing import Charge
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.usage import InProcessUsage

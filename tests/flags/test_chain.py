@@ -23,6 +23,7 @@ def outcome(answer):
 # --- in which order -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("S3-14", "S3-59")
 def test_posthogs_definitions_are_evaluated_here(receiver, new_client, store):
     receiver.set_flags([flag("beta", version=5, id=7)])
     store.put(FlagRow("beta", enabled=False))
@@ -160,6 +161,7 @@ OUTAGES = {
 
 
 @pytest.mark.parametrize("fault", OUTAGES.values(), ids=OUTAGES)
+@pytest.mark.requirement("S3-15", "S3-60")
 def test_while_posthog_is_away_the_database_answers(receiver, new_client, store, fault):
     receiver.set_flags([flag("beta", rollout=0)])
     store.put(FlagRow("beta", payload="row"))

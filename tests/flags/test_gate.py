@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from genops_otel_posthog.flags import (
     set_flag,
     use_chain,
 )
+from genops_otel_posthog.flags.database.sqlite import SqliteFlagStore
 
 from .conftest import flag
 
@@ -46,6 +48,7 @@ def test_behind_a_flag_that_is_on_the_function_runs():
     assert new_checkout(3, coupon="x") == (3, "x")
 
 
+@pytest.mark.requirement("D-40")
 def test_behind_a_flag_that_is_off_it_does_not_and_says_so():
     on(FlagRow("beta", enabled=False))
     with pytest.raises(GateClosedError, match="the flag 'beta' is off here"):
@@ -170,6 +173,7 @@ def test_nobody_knows_a_flag_and_the_default_holds():
 # --- functions without a chain ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("S3-16")
 def test_a_variant_as_a_dictionary():
     on(FlagRow("pricing", variant="short"), FlagRow("beta"), FlagRow("off", enabled=False, variant="short"))
     assert get_flag_variant("pricing", "u1") == {"enabled": True, "variant": "short"}
@@ -178,10 +182,33 @@ def test_a_variant_as_a_dictionary():
     assert get_flag_variant("delta", "u1", default="x") == {"enabled": True, "variant": "x"}
 
 
+@pytest.mark.requirement("D-41")
+def test_the_variant_control_is_not_enabled_unless_it_is_to_count():
+    on(FlagRow("pricing", variant="control"))
+    assert get_flag_variant("pricing", "u1") == {"enabled": False, "variant": "control"}
+    assert get_flag_variant("pricing", "u1", control_is_enabled=True) == {"enabled": True, "variant": "control"}
+    assert is_on("pricing", "u1"), "for PostHog any variant is on"
+
+
+@pytest.mark.requirement("D-42")
+def test_the_row_of_the_user_goes_before_the_workspaces_and_that_before_everybodys(store):
+    asked = {"user_id": "u1", "workspace_id": "acme"}
+    assert not is_on("beta", **asked), "the default"
+    on(FlagRow("beta"))
+    assert is_on("beta", **asked)
+    on(FlagRow("beta"), FlagRow("beta", "workspace", "acme", enabled=False))
+    assert not is_on("beta", **asked)
+    on(FlagRow("beta"), FlagRow("beta", "workspace", "acme", enabled=False), FlagRow("beta", "user", "u1"))
+    assert is_on("beta", **asked)
+    use_chain(FlagChain(database=SqliteFlagStore(Path("/proc/nobody/flags.sqlite3"))))
+    assert not is_on("beta", **asked), "a database that cannot be used raises nothing"
+
+
 @pytest.mark.parametrize(
     ("whom", "scope"),
     [({"user_id": "u1"}, ("user", "u1")), ({"workspace_id": "acme"}, ("workspace", "acme")), ({}, ("global", ""))],
 )
+@pytest.mark.requirement("S3-17")
 def test_a_flag_is_set_in_the_database_for_whom_it_is_said(whom, scope):
     stored = set_flag("beta", True, **whom, variant="a", payload=[1], rollout_pct=50)
     assert (stored.scope, stored.scope_id) == scope
@@ -194,6 +221,7 @@ def test_what_was_set_here_holds_here_at_once():
     assert is_on("beta", "u1")
 
 
+@pytest.mark.requirement("S3-21", "D-40")
 def test_all_flags_of_a_user_with_every_gate_for_a_front_end():
     on(FlagRow("pricing", variant="short", payload={"x": 1}), FlagRow("agent_debugger_ui", "user", "u1"))
     found = get_flags("u1", "acme")

@@ -24,6 +24,7 @@ OWNER = Attribution(user_id="u1", workspace_id="acme")
 NAMES = [TRACK_MODEL_COSTS, ENABLE_GUARDRAILS_TRACING, VERSIONED_RAG_TRACKING, AGENT_DEBUGGER_UI]
 
 
+@pytest.mark.requirement("S3-18", "S3-19", "S3-20", "S3-21")
 def test_the_gates_have_the_documented_names():
     assert NAMES == ["track_model_costs", "enable_guardrails_tracing", "versioned_rag_tracking", "agent_debugger_ui"]
     assert list(GATES) == NAMES
@@ -56,6 +57,7 @@ def test_posthog_decides_where_it_can_be_evaluated_here(receiver, new_client, st
     assert not Gates(chain).allows(TRACK_MODEL_COSTS, OWNER)
 
 
+@pytest.mark.requirement("S3-22")
 def test_a_gate_never_waits_for_posthog_and_costs_nothing(receiver, new_client, store):
     store.put(FlagRow(TRACK_MODEL_COSTS, enabled=False))
     with receiver.fail("all", hang=True):

@@ -55,6 +55,7 @@ def test_when_nobody_says_otherwise_both_are_written(spans, store):
 @pytest.mark.parametrize(
     ("name", "event"), [(VERSIONED_RAG_TRACKING, "rag_query_triggered"), (ENABLE_GUARDRAILS_TRACING, "prompt_blocked")]
 )
+@pytest.mark.requirement("S3-19", "S3-20", "S3-61")
 def test_a_gate_that_is_closed_keeps_its_event_from_being_written(spans, store, name, event):
     store.put(FlagRow(name, "workspace", "acme", enabled=False))
     assert events(spans, FlagChain(database=store)) == GATED - {event}
@@ -67,6 +68,7 @@ def test_posthog_closes_a_gate_too(receiver, new_client, spans, store):
     assert events(spans, chain) == {"rag_query_triggered"}
 
 
+@pytest.mark.requirement("S3-60", "E-37")
 def test_while_posthog_is_away_the_database_decides(receiver, new_client, spans, store):
     store.put(FlagRow(ENABLE_GUARDRAILS_TRACING, enabled=False))
     with receiver.fail("all", reset=True):

@@ -14,7 +14,6 @@ from genops_otel_posthog.budgets.budget_file import BudgetFile
 from genops_otel_posthog.budgets.budget_set import BudgetSet
 from genops_otel_posthog.budgets.correspondence import AlertSink
 from genops_otel_posthog.budgets.governor import Governor
-from genops_otel_posthog.budgets.leaving import run_on_sigterm
 from genops_otel_posthog.budgets.ledger.protocol import LedgerCorrupt, LedgerUnavailable
 from genops_otel_posthog.budgets.ledger.url import open_ledger
 from genops_otel_posthog.budgets.options import GovernorOptions
@@ -23,6 +22,7 @@ from genops_otel_posthog.budgets.sampling import SamplingRules
 from genops_otel_posthog.budgets.spool import Spool
 from genops_otel_posthog.budgets.synchroniser import OnExchange
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.leaving import run_on_sigterm
 from genops_otel_posthog.places import state_directory
 from genops_otel_posthog.pricing.book import PriceBook
 from genops_otel_posthog.pricing.usage import BillingMonth, InProcessUsage

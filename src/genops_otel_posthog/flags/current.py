@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from opentelemetry.context import get_current
 
@@ -15,6 +15,8 @@ from genops_otel_posthog.flags.database import FlagStore, open_flag_store
 from genops_otel_posthog.flags.row import FlagRow
 from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.settings import Settings
+
+_CONTROL: Final = "control"  # PostHog's name for the variant that changes nothing
 
 
 class _InUse:
@@ -80,11 +82,26 @@ def is_on(flag: str, user_id: str | None = None, workspace_id: str | None = None
 
 
 def get_flag_variant(
-    flag: str, user_id: str | None = None, workspace_id: str | None = None, *, default: Value = False
+    flag: str,
+    user_id: str | None = None,
+    workspace_id: str | None = None,
+    *,
+    default: Value = False,
+    control_is_enabled: bool = False,
 ) -> dict[str, Any]:
-    """A multivariate flag as ``{"enabled": bool, "variant": str}``, without ``variant`` if it has none."""
+    """A multivariate flag as ``{"enabled": bool, "variant": str}``, without ``variant`` if it has none.
+
+    Args:
+        flag: The flag.
+        user_id: As for :func:`is_on`.
+        workspace_id: As for :func:`is_on`.
+        default: The answer when nobody knows.
+        control_is_enabled: Whether who is in the variant ``control`` of an experiment counts as having the feature. For
+            PostHog, and :func:`is_on`, any variant is on.
+    """
     answer = _answer(flag, user_id, workspace_id, default)
-    return {"enabled": answer.enabled, **({} if answer.variant is None else {"variant": answer.variant})}
+    enabled = answer.enabled and (control_is_enabled or answer.variant != _CONTROL)
+    return {"enabled": enabled, **({} if answer.variant is None else {"variant": answer.variant})}
 
 
 def get_flags(user_id: str | None = None, workspace_id: str | None = None) -> dict[str, dict[str, Any]]:

@@ -37,6 +37,24 @@ EVENTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.requirement(
+    "S3-34",
+    "S3-35",
+    "S3-36",
+    "S3-37",
+    "S3-38",
+    "S3-39",
+    "S3-40",
+    "S3-43",
+    "S3-47",
+    "S3-56",
+    "S3-57",
+    "S3-62",
+    "S3-65",
+    "S3-67",
+    "D-38",
+    "E-36",
+)
 def test_every_event_of_a_trace_is_found_everywhere_by_the_trace_and_under_one_id(tmp_path: Path) -> None:
     sent = {name: str(uuid4()) for name in EVENTS}
     with LocalReceiver() as receiver:

@@ -21,6 +21,7 @@ def test_without_settings_there_is_none() -> None:
     assert names() == []
 
 
+@pytest.mark.requirement("S3-48", "S3-64", "D-43")
 def test_a_key_means_posthog() -> None:
     assert names(POSTHOG_API_KEY="phc_1") == ["posthog"]
 
@@ -29,6 +30,7 @@ def test_what_is_switched_off_is_not_sent_to() -> None:
     assert names(POSTHOG_API_KEY="phc_1", POSTHOG_ENABLE="false") == []
 
 
+@pytest.mark.requirement("S3-24", "S3-50", "S3-64")
 def test_a_write_key_means_rudderstack() -> None:
     assert names(POSTHOG_API_KEY="phc_1", RUDDERSTACK_WRITE_KEY="w1") == ["posthog", "rudderstack"]
 

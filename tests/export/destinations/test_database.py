@@ -91,6 +91,7 @@ def test_events_are_rows_under_their_uuid(destination: DatabaseDestination) -> N
     assert first.context["number"] == 1
 
 
+@pytest.mark.requirement("S3-44", "S3-47")
 def test_one_trace_is_found_in_all_three_tables(destination: DatabaseDestination) -> None:
     generation = {"$ai_model": "gpt-5", "$ai_input_tokens": 10, "$ai_output_tokens": 5, "genops_model_cost_usd": 0.0015}
     destination.send(
@@ -173,6 +174,7 @@ def ddl_with_check(destination: DatabaseDestination) -> str:
 # --- flags --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("S3-18")
 def test_a_flag_that_is_off_keeps_costs_out_and_nothing_else(
     opened: Callable[..., DatabaseDestination], database_url: str
 ) -> None:

@@ -48,6 +48,7 @@ def in_costs(**properties: Any) -> dict[str, Any]:
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
+@pytest.mark.requirement("S3-44")
 def test_each_table_has_the_columns_that_are_documented(table: Any, columns: str) -> None:
     assert [column.name for column in table.columns] == columns.split()
 

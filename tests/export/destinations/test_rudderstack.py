@@ -71,6 +71,7 @@ def arrived(receiver: LocalReceiver) -> list[int]:
 # --- what is sent -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("S3-24", "D-45")
 def test_events_arrive_with_their_uuid_time_and_trace(receiver: LocalReceiver) -> None:
     assert send(receiver, body(1), body(2)) == Answer(Verdict.ACCEPTED)
     first, second = receiver.rudder_messages()

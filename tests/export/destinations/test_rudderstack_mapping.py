@@ -25,6 +25,7 @@ def event(name: str, properties: dict[str, Any] | None = None, **changes: Any) -
     }
 
 
+@pytest.mark.requirement("S3-25", "S3-63")
 def test_an_event_becomes_track_with_all_its_properties() -> None:
     assert to_message(event("order_completed", {"amount": 9, "tags": ["a"], "nothing": None})) == {
         "type": "track",
@@ -52,6 +53,7 @@ def test_trace_and_span_are_found_in_the_properties_and_in_the_context() -> None
     assert (message["context"]["traceId"], message["context"]["spanId"]) == (TRACE, "eee19b7ec3c1b174")
 
 
+@pytest.mark.requirement("S3-42")
 def test_an_event_of_nobody_has_an_anonymous_id_and_no_user_id() -> None:
     message = to_message(event("tool_used", {"$process_person_profile": False}, distinct_id="anonymous-1"))
     assert "userId" not in message
@@ -69,6 +71,7 @@ def test_there_is_an_anonymous_id_even_when_the_event_names_nobody(given: Any) -
     assert message["anonymousId"] == message["messageId"]
 
 
+@pytest.mark.requirement("D-39")
 def test_the_message_id_of_an_event_without_uuid_is_that_of_its_execution() -> None:
     one = event("agent_execution", {"execution_id": "run-1"}, uuid=None)
     same = event("agent_execution", {"execution_id": "run-1", "source": "database"}, uuid="", timestamp=None)

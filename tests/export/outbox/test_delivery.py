@@ -49,6 +49,7 @@ def test_a_body_is_sent_byte_for_byte(open_outbox, recorded) -> None:
     assert destination.taken == [body]
 
 
+@pytest.mark.requirement("S0-42")
 def test_a_batch_has_at_most_the_events_and_the_bytes_that_the_destination_takes(
     open_outbox, recorded, make_event, gate
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_batch_has_at_most_the_events_and_the_bytes_that_the_destination_takes
     assert any(len(request) > 1 for request in destination.requests)
 
 
+@pytest.mark.requirement("S0-45", "S0-46")
 def test_an_outage_delays_and_loses_nothing(open_outbox, recorded, make_event, which, caplog) -> None:
     caplog.set_level(logging.INFO)
     destination = recorded(*[DOWN] * 7)

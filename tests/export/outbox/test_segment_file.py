@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,20 @@ def test_a_segment_of_the_first_format_is_read(tmp_path: Path) -> None:
         header = read_header(file.fileno())
         assert (header.importance, header.destinations, header.start) == ("normal", ("posthog.abc",), len(FORMAT_1))
         assert bodies_in(file.fileno(), header) == [b'{"event":"a"}']
+
+
+def test_what_the_first_format_left_is_delivered_by_today_s_outbox(
+    open_outbox: Any, recorded: Any, until: Any, directory: Path
+) -> None:
+    directory.mkdir(mode=0o700)
+    path = directory / "1795305600000-999999-1.seg"
+    path.write_bytes(FORMAT_1 + RECORD_1 * 3 + RECORD_1[:7])  # its process was killed while it appended
+    destination = recorded(name="posthog")
+    destination.account = "abc"
+    outbox = open_outbox(destination)
+    until(outbox, lambda: not path.exists())
+    assert destination.taken == [b'{"event":"a"}'] * 3
+    assert outbox.accounting().holds
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from uuid import UUID
 
 import pytest
 
+from genops_otel_posthog import PostHogSpanExporter
 from genops_otel_posthog.export.rules import EventTemplate, Reason, Rules, SpanRule
 from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES, MAX_PROPERTIES
 from genops_otel_posthog.export.text import MAX_VALUE_BYTES, text
+from genops_otel_posthog.receiver import LocalReceiver
 
 EVERYTHING = Rules([SpanRule("r", events=[EventTemplate("seen", copy=["x"])])])
 
@@ -122,3 +124,28 @@ def test_a_time_that_is_none_is_invalid(spans):
 
 def test_text_that_is_fine_is_kept_as_it_is():
     assert text("Grüße, 世界 🙂") == "Grüße, 世界 🙂"
+
+
+def test_posthog_takes_the_event_of_every_bad_span_and_each_is_accounted_for(spans, tmp_path):
+    bad = [
+        {"x": cycle()},
+        {"x": b"\xff\xfe"},
+        {"x": math.nan, "x2": [math.inf]},
+        {"x": "a" * 2_000_000},
+        {"x": "half \ud83d pair", "x\ud800": "nul\x00nul"},
+        {f"x{number}": number for number in range(10_000)},
+        {"x": Unspeakable()},
+    ]
+    rule = SpanRule("r", events=[EventTemplate("seen", copy=["x"])])
+    with LocalReceiver() as receiver:
+        exporter = PostHogSpanExporter("phc_bad", receiver.url, rules=[rule], outbox=tmp_path / "outbox")
+        exporter.export([altered(spans.one(), attributes=attributes) for attributes in bad])
+        exporter.export([altered(spans.one(), attributes={}, end_time=10**30)])
+        assert exporter.force_flush(20_000)
+        arrived = receiver.events(token="phc_bad")
+        events, account = exporter.events, exporter.spans
+        exporter.shutdown()
+    assert [event.event for event in arrived] == ["seen"] * len(bad)
+    assert (account.ended, account.enqueued, dict(account.dropped)) == (len(bad) + 1, len(bad), {"invalid": 1})
+    (delivered,) = events.destinations.values()
+    assert (delivered.acked, delivered.dead, events.holds) == (len(bad), 0, True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ def test_a_shutdown_that_cannot_deliver_is_said_once_although_the_exit_follows(s
     assert log.count("not delivered yet") == 1
 
 
+@pytest.mark.requirement("S3-52")
 def test_an_ordinary_exit_delivers_and_says_nothing(start: Any, receiver: Any, arrived: Any, directory: Any) -> None:
     log = start(count=50).end()
     assert arrived() == set(range(50))
@@ -104,3 +107,30 @@ def test_the_application_is_what_it_says(start: Any, arrived: Any) -> None:
     application.end()
     assert application.said == {"durable": "True", "delivered": "True", "holds": "True", "refused": "{}"}
     assert arrived() == {0, 1, 2}
+
+
+@pytest.mark.requirement("S3-52", "E-39")
+def test_sigterm_delivers_what_waits_and_ends_the_process_as_it_would_have(
+    start: Any, receiver: Any, arrived: Any, directory: Any
+) -> None:
+    with receiver.fail("capture", status=503):
+        application = start(count=300, wait=True)
+        application.hear(word="durable")
+    application.process.terminate()
+    assert application.process.wait(30) == -signal.SIGTERM
+    assert arrived() == set(range(300))
+
+
+@pytest.mark.requirement("S3-52")
+def test_sigterm_while_nobody_answers_does_not_hold_the_process_up_and_loses_nothing(
+    start: Any, receiver: Any, deliver_rest: Any, arrived: Any
+) -> None:
+    with receiver.fail("capture", hang=True):
+        application = start(count=300, wait=True)
+        application.hear(word="durable")
+        asked = time.monotonic()
+        application.process.terminate()
+        assert application.process.wait(30) == -signal.SIGTERM
+        assert time.monotonic() - asked < 10  # two seconds, on a machine with nothing else to do
+    deliver_rest()
+    assert arrived() == set(range(300))

@@ -26,6 +26,7 @@ from genops_otel_posthog.export.outbox.options import DEFAULT_MAX_AGE, DEFAULT_M
 from genops_otel_posthog.export.outbox.segment_file import IMPORTANCES
 from genops_otel_posthog.export.outbox.store import Store
 from genops_otel_posthog.export.outbox.writer import Stream
+from genops_otel_posthog.leaving import run_on_sigterm
 
 _logger = logging.getLogger(__name__)
 
@@ -194,6 +195,7 @@ def _open_store(directory: Path, options: Options) -> Store:
             if not _stores:
                 atexit.unregister(_at_exit)
                 atexit.register(_at_exit)  # once, and as late as can be: what is registered later runs earlier
+                run_on_sigterm(_at_exit)
             store = _stores[key] = Store(Path(key), options)
         elif store.options != options:
             _logger.warning("The outbox in %s is open with other options, which stand", key)
