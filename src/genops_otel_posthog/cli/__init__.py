@@ -47,6 +47,7 @@ SUBCOMMANDS: Mapping[str, Subcommand] = MappingProxyType(
         ),
         "dev": Subcommand("genops_otel_posthog.cli.dev:dev", "Run a local PostHog and OTLP receiver.", "receiver"),
         "doctor": Subcommand("genops_otel_posthog.cli.doctor:doctor", "Is this set up right, and if not, what to do."),
+        "export": Subcommand("genops_otel_posthog.cli.export:export", "The ledger's usage for FinOps tools: focus."),
         "flags": Subcommand("genops_otel_posthog.cli.flags:flags", "Feature flags beside PostHog."),
         "ips": Subcommand("genops_otel_posthog.cli.ips:ips", "The addresses from which PostHog calls you."),
         "outbox": Subcommand("genops_otel_posthog.cli.outbox:outbox", "Events that are not delivered yet."),

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from genops_otel_posthog.acceptance import masked_key
-from genops_otel_posthog.settings.names import KNOWN
+from genops_otel_posthog.settings.names import KNOWN, PREFIX
 from genops_otel_posthog.settings.variables import VARIABLES
 
 #: Variables of others that decide what becomes of our telemetry.
@@ -64,7 +64,8 @@ def shown_value(name: str, value: str) -> str | None:
     if not value:
         return None
     if name in _SECRETS:
-        return masked_key(value) if name.endswith("_KEY") else HIDDEN
+        # Keys of others show whose they are at both ends; of keys that sign or disguise, every character counts.
+        return masked_key(value) if name.endswith("_KEY") and not name.startswith(PREFIX) else HIDDEN
     if "://" in value and _holds_credentials(value):
         return HIDDEN
     return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
