@@ -242,6 +242,18 @@ def test_a_limit_that_is_raised_holds_at_once(house: House) -> None:
     assert spend(governor, 30) == 5
 
 
+@pytest.mark.parametrize(("lowered_to", "admitted"), [(0, 0), (3, 0), (12, 2)])
+def test_a_limit_that_is_lowered_holds_at_once_also_for_what_was_lent(
+    lowered_to: int, admitted: int, house: House
+) -> None:
+    governor = house.governor(daily(20_000))
+    assert spend(governor, 10) == 10
+
+    governor.budgets.replace(daily(lowered_to))
+
+    assert spend(governor, 30) == admitted
+
+
 def test_a_budget_that_is_removed_refuses_nobody_and_returns_its_lease(house: House) -> None:
     governor = house.governor(daily(20))
     spend(governor, 30)

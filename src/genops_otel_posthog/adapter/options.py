@@ -136,7 +136,8 @@ class AdapterOptions:
             daily_budget_limit=None if unlimited else _daily_limit(merged),
         )
         # Whose calls and how much is said by budgets of their own; what is left says where they are counted.
-        base = {field: getattr(environment, field) for field in (*_OWNER_FIELDS, *_LIMIT_FIELDS, "governance_policy")}
+        own = (*_OWNER_FIELDS, *_LIMIT_FIELDS, "governance_policy", "alert_thresholds")
+        base = {field: getattr(environment, field) for field in own}
         return cls(
             settings=settings,
             shared=replace(merged, **base),

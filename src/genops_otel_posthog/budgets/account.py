@@ -91,7 +91,7 @@ class Account:
 
     def replace(self, budget: Budget, general_policy: BudgetPolicy) -> None:
         """The budget was changed: its limit, its policy or its thresholds."""
-        refused = self.refuses
+        refused, lent_for = self.refuses, self.budget.amount
         self.budget = budget
         self.policy = budget.policy_under(general_policy)
         self.cap_basis_points = budget.cap_basis_points(self.policy)
@@ -99,6 +99,8 @@ class Account:
         self._refused_until = NEVER
         if self.refuses != refused:
             self.lose_lease()  # what is left of it means something else now
+        elif budget.amount < lent_for:
+            self.deadline = NEVER  # what is left of it may be more than there is; the ledger takes it back and knows
 
     @property
     def refuses(self) -> bool:
