@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -75,10 +76,19 @@ def test_an_sdk_that_cannot_be_started_is_false_and_no_exception(monkeypatch, ca
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_without_the_sdk_the_log_says_what_to_install(monkeypatch, caplog):
-    monkeypatch.setitem(__import__("sys").modules, "posthog", None)
+@pytest.mark.parametrize(
+    ("version", "said"), [(None, "The PostHog SDK is not installed"), ("5.4.0", "posthog 5.4.0 is not supported")]
+)
+def test_without_an_sdk_that_is_supported_the_log_says_what_to_install(version, said, monkeypatch, caplog):
+    def version_of(name):
+        if version is None:
+            raise PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr("genops_otel_posthog.adapter.validation.dependencies.version", version_of)
     assert not PostHogService().initialize_sync(api_key=KEY)
-    assert "pip install 'genops-otel-posthog[instruments]'" in caplog.text
+    assert said in caplog.text
+    assert "pip install" in caplog.text
 
 
 # --- telling ------------------------------------------------------------------------------------------------------

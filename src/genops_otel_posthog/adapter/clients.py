@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from genops_otel_posthog.adapter.validation import ValidationLevel, validate_sdk
@@ -56,7 +57,7 @@ class SharedClient:
     def flush(self, timeout: float) -> bool:
         """Waits until the queue of the SDK is empty, at most so many seconds; whether it is."""
         client = self._client
-        return client is None or (_within(timeout, client.flush) and not _waiting(client))
+        return client is None or _flushed(client, timeout)
 
     def end(self, timeout: float) -> bool:
         """Ends the client; who asks for it again gets a new one. Whether it sent everything, in so many seconds."""
@@ -89,7 +90,7 @@ class ModuleClient:
         import posthog
 
         client = posthog.default_client
-        return client is None or (_within(timeout, client.flush) and not _waiting(client))
+        return client is None or _flushed(client, timeout)
 
     def end(self, timeout: float) -> bool:
         """As for :meth:`SharedClient.end`."""
@@ -154,14 +155,25 @@ def end_all(timeout: float) -> bool:
 
 def _ended(client: Any, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
-    is_empty = _within(timeout, client.flush) and not _waiting(client)
+    is_empty = _flushed(client, timeout)
     return _within(max(0.0, deadline - time.monotonic()), client.shutdown) and is_empty
+
+
+def _flushed(client: Any, timeout: float) -> bool:
+    # Newer versions of the SDK give up by themselves, after ten seconds if they are not told otherwise.
+    is_told = "timeout_seconds" in inspect.signature(client.flush).parameters
+    flush = partial(client.flush, timeout_seconds=timeout) if is_told else client.flush
+    return _within(timeout, flush) and not _waiting(client)
 
 
 def _within(seconds: float, function: Callable[[], object]) -> bool:
     """Runs what may take longer than anybody wants to wait for; whether it was through in time."""
     thread = threading.Thread(target=function, name="genops-posthog-flush", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is about to end and starts no threads any more
+        function()
+        return True
     thread.join(seconds)
     return not thread.is_alive()
 

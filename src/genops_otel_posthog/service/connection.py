@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from genops_otel_posthog.acceptance import masked_key
+from genops_otel_posthog.adapter.clients import SharedClient, require_supported_sdk
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.forks import start_over_after_fork
 from genops_otel_posthog.service.admission import Admission, Consent, privacy_from_environment
 from genops_otel_posthog.service.configuration import PostHogServiceConfig, checked, config_from
 from genops_otel_posthog.service.counts import Tally
 from genops_otel_posthog.service.debugging import debug_as_asked
-from genops_otel_posthog.service.waiting import done_within, flush_for
 from genops_otel_posthog.settings.once import WarnOnce
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Connection:
     def __init__(self, consent: Consent | None) -> None:
         self.state = "new"
         self.client: Posthog | None = None
+        self._waiting: SharedClient | None = None
         self.tally = Tally()
         self._consent = consent
         self._admission: Admission | None = None
@@ -96,30 +97,34 @@ class Connection:
             )
             self.state = "no_key"
         else:
-            self.client = self._new_client(checked(config))
+            self._waiting = self._new_client(checked(config))
+            self.client = self._waiting.sdk
             self.state = "ready"
             debug_as_asked()  # a new client sets the level of the SDK's logger
             _logger.info("PostHog service: it sends to %s, key %s", config.host, masked_key(config.api_key))
 
-    def _new_client(self, config: PostHogServiceConfig) -> Posthog:
-        try:
-            from posthog import Posthog
-        except ModuleNotFoundError as missing:
-            raise GenOpsConfigurationError(
-                "the PostHog SDK is not installed: pip install 'genops-otel-posthog[instruments]'"
-            ) from missing
-        return Posthog(
-            config.api_key or "",
-            host=config.host,
-            flush_at=config.flush_at,
-            flush_interval=config.flush_interval / 1000,
-            max_queue_size=config.max_queue_size,
-            max_retries=config.max_retries,
-            timeout=config.timeout,
-            on_error=self._undelivered,
-        )
+    def _new_client(self, config: PostHogServiceConfig) -> SharedClient:
+        require_supported_sdk()
+        from posthog import Posthog
 
-    def _undelivered(self, error: Exception, batch: list[Any]) -> None:
+        # Shared with nobody, because it is set up as this service was told; but waited for and ended like the others.
+        client = SharedClient(
+            lambda on_error: Posthog(
+                config.api_key or "",
+                host=config.host,
+                flush_at=config.flush_at,
+                flush_interval=config.flush_interval / 1000,
+                max_queue_size=config.max_queue_size,
+                max_retries=config.max_retries,
+                timeout=config.timeout,
+                on_error=on_error,
+            ),
+            config.host,
+        )
+        client.on_undelivered["service"] = self._undelivered
+        return client
+
+    def _undelivered(self, error: Exception, batch: Sequence[Mapping[str, Any]]) -> None:
         """Called by the SDK's sender when it has given a batch up."""
         self.tally.add("undelivered", number=len(batch))
         _warn(
@@ -158,25 +163,21 @@ class Connection:
 
     def flush(self, seconds: float) -> bool:
         """Sends what waits; whether PostHog has taken everything in time."""
-        client = self.client
+        client = self._waiting
         if client is None:
             if self.state not in _IDLE:
                 self._remark_on_no_start()
             return self.state in _IDLE
         lost_before = self.tally.read().undelivered
-        in_time = done_within(seconds, "flush", flush_for(client, seconds))
-        return in_time and not client.queue.unfinished_tasks and self.tally.read().undelivered == lost_before
+        return client.flush(seconds) and self.tally.read().undelivered == lost_before
 
     def stop(self, seconds: float) -> bool:
         """Sends what waits and lets the client go; whether PostHog has taken everything in time."""
         with self._lock:
-            client, self.client = self.client, None
+            client, self._waiting, self.client = self._waiting, None, None
             self.state = "stopped"
-        if client is None:
-            return True
         lost_before = self.tally.read().undelivered
-        in_time = done_within(seconds, "shut down", client.shutdown)
-        return in_time and self.tally.read().undelivered == lost_before
+        return client is None or (client.end(seconds) and self.tally.read().undelivered == lost_before)
 
     def _remark_on_no_start(self) -> None:
         _warn("the start", "PostHog service: it is not running, so nothing is sent; call initialize() first")
