@@ -50,7 +50,7 @@ BESIDE_THE_WHEEL = [
 
 DEVELOPMENT = Environment("dev", [*PACE_MAKERS, "--editable", ".[test,newest,lint,sdk-suite-core]"])
 OLDEST = Environment("oldest", ["--editable", ".[test]"], ROOT / "scripts" / "oldest-constraints.txt")
-DEMO = Environment("demo", [*PACE_MAKERS[:1], "--editable", ".[demo]"])
+DEMO = Environment("demo", [*PACE_MAKERS[:1], "--editable", ".[demo,prices]"])
 SDK_SUITE = Environment("sdk-suite", [*PACE_MAKERS, "--editable", ".[sdk-suite]"])
 
 
