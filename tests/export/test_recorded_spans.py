@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from genops_otel_posthog import PostHogSpanExporter
 from genops_otel_posthog.demo.exported import ExportedEvent, read_exported
+from genops_otel_posthog.export.destinations.posthog import PostHogDestination
 from genops_otel_posthog.export.outbox.accounts import DestinationAccount
 from genops_otel_posthog.export.rules import Rules, builtin_rules
 from genops_otel_posthog.export.tally import SpanAccount
@@ -59,6 +60,9 @@ EXPECTED: dict[str, dict[str, int]] = {
     "vercel-ai": {EMBEDDING: 1, CALL: 4, STEP: 1, ROOT: 4, "$exception": 1, "tool_used": 1},
 }
 """The events of each recording."""
+
+WRITTEN_WHEN_EXPORTED = {"genops_timestamp", "genops_cost_estimated"}
+"""What is not of the span: when it was exported, and where the month stood."""
 
 SOURCES = sorted(path.stem for path in (Path(__file__).parent / "recorded").glob("*.json"))
 MODEL_CALLS = [source for source in SOURCES if EXPECTED.get(source, {}).get(CALL)]
@@ -274,6 +278,30 @@ def test_nothing_that_was_said_leaves(arrived: Callable[[str], Arrived], source:
 
     assert "capital of Portugal" not in left
     assert "Sunny in Lisbon" not in left
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_capture_v1_keeps_the_same_events(
+    arrived: Callable[[str], Arrived],
+    receiver: LocalReceiver,
+    recorded: Callable[[str], list[ReadableSpan]],
+    tmp_path: Path,
+    source: str,
+) -> None:
+    v1 = PostHogDestination(f"phc_v1_{source}", receiver.url, protocol="v1")
+    exporter = PostHogSpanExporter(destinations=[v1], outbox=tmp_path / "outbox")
+    assert exporter.export(recorded(source)) is SpanExportResult.SUCCESS
+    assert exporter.force_flush()
+    exporter.shutdown()
+
+    kept = {event.uuid: kept_of(event) for event in receiver.events(token=f"phc_v1_{source}", outcome="any")}
+    assert kept == {event.uuid: kept_of(event) for event in arrived(source).events}
+
+
+def kept_of(event: ReceivedEvent) -> tuple[Any, ...]:
+    """What PostHog keeps of an event, whichever way it came."""
+    sent = {name: value for name, value in event.properties.items() if name not in WRITTEN_WHEN_EXPORTED}
+    return event.event, event.distinct_id, event.outcome, event.changes, event.identified, event.sent_timestamp, sent
 
 
 def test_a_recording_that_is_exported_again_is_billed_once(
