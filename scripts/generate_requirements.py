@@ -111,7 +111,7 @@ def rendered(root: Path) -> dict[Path, str]:
         for number, sentence in section.requirements.items():
             tests = (f"`{c.file}::{c.test}`" if c.test else f"`{c.file}`" for c in by_number.get(number, ()))
             lines.append(f"| {number} | {sentence} | {', '.join(tests)} |")
-    left = [number for number in unclaimed(root) if number not in by_number]
+    left = [number for number in dict.fromkeys(unclaimed(root)) if number not in by_number]
     return {PAGE: "\n".join(lines) + "\n", UNCLAIMED: "".join(f"{number}\n" for number in left)}
 
 

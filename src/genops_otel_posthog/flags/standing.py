@@ -77,7 +77,9 @@ class StandingGates:
             try:
                 self._store = open_flag_store(self._settings.flags_database_url)
             except GenOpsConfigurationError as problem:
-                _warn("the flag database", f"Gates are decided without a database: {problem}")
+                # Of the user's own file nobody has said that there is one.
+                if self._settings.flags_database_url is not None:
+                    _warn("the flag database", f"Gates are decided without a database: {problem}")
         return self._store
 
     def _client(self) -> Any:

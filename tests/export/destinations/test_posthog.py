@@ -107,6 +107,39 @@ def test_large_bodies_are_compressed_and_small_ones_not(receiver: LocalReceiver,
     assert arrived(receiver) == [1, 2]
 
 
+def test_capture_v1_takes_zstd(receiver: LocalReceiver) -> None:
+    pytest.importorskip("zstandard", reason="needs zstandard")
+    send(receiver, body(1), protocol="v1", compression="zstd")
+    send(receiver, body(2, text="x" * 5000), protocol="v1", compression="zstd")
+    small, large = [receiver.request_body(request.id) for request in receiver.requests(method="POST")]
+    assert small.startswith(b"{")
+    assert large.startswith(b"\x28\xb5\x2f\xfd")
+    assert len(large) < 1000
+    assert arrived(receiver) == [1, 2]
+
+
+def test_zstd_is_refused_where_posthog_takes_none_or_its_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GenOpsConfigurationError, match="batch API takes no zstd"):
+        PostHogDestination(KEY, compression="zstd")
+    monkeypatch.setattr("genops_otel_posthog.export.destinations.compression._zstd", lambda: None)
+    with pytest.raises(GenOpsConfigurationError, match=r"pip install 'genops-otel-posthog\[zstd\]'"):
+        PostHogDestination(KEY, protocol="v1", compression="zstd")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "has_zstd", "encoding"), [("batch", True, "gzip"), ("v1", True, "zstd"), ("v1", False, "gzip")]
+)
+def test_what_is_cheapest_of_what_posthog_takes_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, has_zstd: bool, encoding: str
+) -> None:
+    monkeypatch.setattr(
+        "genops_otel_posthog.export.destinations.compression._zstd", lambda: bytes if has_zstd else None
+    )
+    compression = PostHogDestination(KEY, protocol=protocol)._compression
+    assert compression is not None
+    assert compression.encoding == encoding
+
+
 def test_nothing_is_compressed_for_this_machine_unless_asked_for(receiver: LocalReceiver) -> None:
     send(receiver, body(1, text="x" * 5000))
     [request] = receiver.requests("/batch")
@@ -395,7 +428,7 @@ def test_the_identity_tells_accounts_apart_and_hides_the_key() -> None:
         ({"api_key": "phx_personal"}, "personal API key"),
         ({"api_key": KEY, "host": "eu.posthog.com"}, "is no address"),
         ({"api_key": KEY, "protocol": "v2"}, "batch or v1"),
-        ({"api_key": KEY, "compression": "brotli"}, "auto, gzip, none"),
+        ({"api_key": KEY, "compression": "brotli"}, "auto, gzip, zstd, none"),
     ],
 )
 def test_an_argument_that_cannot_be_says_what_can(arguments: dict[str, Any], problem: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -27,18 +26,17 @@ from genops_otel_posthog.acceptance import (
     v1_boolean_option,
 )
 from genops_otel_posthog.errors import GenOpsConfigurationError
-from genops_otel_posthog.export.destinations.http import Http, Response, is_loopback
+from genops_otel_posthog.export.destinations.compression import COMPRESSIONS, chosen
+from genops_otel_posthog.export.destinations.http import Http, Response
 from genops_otel_posthog.export.destinations.protocol import Answer, Verdict
 from genops_otel_posthog.version import __version__
 
 PROTOCOLS: Final = ("batch", "v1")
-COMPRESSIONS: Final = ("auto", "gzip", "none")
 
 _BATCH_PATH = "/batch/"
 _V1_PATH = "/i/v1/analytics/events"
 _SDK = f"genops-otel-posthog/{__version__}"
 _WORTH_COMPRESSING = 1024
-_GZIP_LEVEL = 1  # 6 takes twice the time for a tenth less
 _ENVELOPE_BYTES = 1024
 _MOST_SHOWN = 200
 
@@ -75,8 +73,8 @@ class PostHogDestination:
         api_key: The project key, ``phc_…``.
         host: Scheme and host of the ingestion endpoint.
         protocol: ``batch`` or ``v1``.
-        compression: ``gzip`` and ``none``, for bodies beyond a kibibyte; ``auto`` is gzip unless the host is this
-            machine, to which bytes cost nothing.
+        compression: ``gzip``, ``zstd`` (capture v1 only) and ``none``, for bodies beyond a kibibyte; see
+            :func:`~.compression.chosen` for ``auto``.
         historical_migration: Marks everything as imported from the past, which PostHog bills as usual and keeps out
             of its alarms about bursts.
         max_batch_events: Most events of a request.
@@ -129,7 +127,7 @@ class PostHogDestination:
         self._sdk = sdk or _SDK
         self._http = Http(host.rstrip("/"))
         self._is_v1 = protocol == "v1"
-        self._compresses = compression == "gzip" or (compression == "auto" and not is_loopback(host))
+        self._compression = chosen(compression, is_v1=self._is_v1, host=host)
         self._historical = historical_migration
         self._head = b'{"api_key":' + json.dumps(self._key).encode() + b',"batch":['
 
@@ -210,10 +208,9 @@ class PostHogDestination:
 
     def _post(self, path: str, content: bytes, headers: Mapping[str, str], timeout: float) -> Response | Answer:
         sent = {"Content-Type": "application/json", "User-Agent": self._sdk, **headers}
-        if self._compresses and len(content) > _WORTH_COMPRESSING:
-            compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-            content = compressor.compress(content) + compressor.flush()
-            sent["Content-Encoding"] = "gzip"
+        if self._compression is not None and len(content) > _WORTH_COMPRESSING:
+            content = self._compression.compress(content)
+            sent["Content-Encoding"] = self._compression.encoding
         return self._http.post(path, content, sent, timeout)
 
     def _refusal(self, response: Response) -> Answer:
