@@ -88,7 +88,7 @@ def everywhere(town: Town) -> Callable[[str], list[str]]:
     return found
 
 
-@pytest.mark.requirement("S4-49", "E-27")
+@pytest.mark.requirement("S4-08", "S4-49", "E-27")
 def test_without_consent_nothing_of_a_person_is_anywhere_and_the_trail_says_blocked(town, everywhere):
     adapter = town.adapter(GUIDE_GDPR)
     result = adapter.capture_event_with_governance("signed_up", {"email": EMAIL, "plan": "secret-plan"}, EMAIL, True)
@@ -142,7 +142,7 @@ def test_with_a_key_the_person_is_a_pseudonym_everywhere(town, everywhere, monke
     assert everywhere(pseudonym) == ["wire", "spans"]
 
 
-@pytest.mark.requirement("S4-50", "E-28")
+@pytest.mark.requirement("S4-08", "S4-50", "E-28")
 def test_n_operations_are_n_chained_entries_with_costs_that_verify(town, monkeypatch):
     monkeypatch.setenv("GENOPS_AUDIT_KEY", AUDIT_KEY)
     adapter = town.adapter(GUIDE_SOX, "enforced", pricing_mode="list")
@@ -188,7 +188,7 @@ def test_strict_sends_nothing_that_cannot_be_audited(town):
     assert enforced.compliance.counts()["audit.lost"] == 1
 
 
-@pytest.mark.requirement("S4-51", "E-29")
+@pytest.mark.requirement("S4-08", "S4-51", "E-29")
 def test_what_identifies_a_patient_is_in_no_request_no_file_and_on_no_span(town, everywhere):
     adapter = town.adapter({"compliance_framework": "hipaa"}, "enforced")
     secrets = {

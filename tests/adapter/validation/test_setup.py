@@ -117,6 +117,7 @@ def test_progress_is_told_before_each_check() -> None:
         "price book, budgets and ledger",
         "tracing",
         "outbox and destinations",
+        "compliance",
         "PostHog",
     ]
 

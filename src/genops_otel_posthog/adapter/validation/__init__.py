@@ -13,6 +13,7 @@ from genops_otel_posthog.adapter.validation.dependencies import validate_sdk, va
 from genops_otel_posthog.adapter.validation.environment import validate_environment_config
 from genops_otel_posthog.adapter.validation.findings import ValidationIssue, ValidationLevel, ValidationResult
 from genops_otel_posthog.adapter.validation.integration import validate_genops_posthog_integration
+from genops_otel_posthog.adapter.validation.obligations import validate_compliance
 from genops_otel_posthog.adapter.validation.printing import print_validation_result
 from genops_otel_posthog.adapter.validation.setup import get_setup_recommendations, validate_setup
 from genops_otel_posthog.adapter.validation.wizard import interactive_setup_wizard
@@ -24,6 +25,7 @@ __all__ = [
     "get_setup_recommendations",
     "interactive_setup_wizard",
     "print_validation_result",
+    "validate_compliance",
     "validate_cost_tracking_configuration",
     "validate_delivery",
     "validate_environment_config",

@@ -13,6 +13,7 @@ from genops_otel_posthog.adapter.validation.dependencies import validate_sdk_dep
 from genops_otel_posthog.adapter.validation.environment import validate_environment_config
 from genops_otel_posthog.adapter.validation.findings import ValidationIssue, ValidationResult, info
 from genops_otel_posthog.adapter.validation.integration import validate_genops_posthog_integration
+from genops_otel_posthog.adapter.validation.obligations import validate_compliance
 
 _Check = Callable[[Mapping[str, str], bool], list[ValidationIssue]]
 
@@ -23,6 +24,7 @@ _CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
     ("price book, budgets and ledger", lambda environ, _: validate_cost_tracking_configuration(environ)),
     ("tracing", lambda environ, here: validate_genops_posthog_integration(environ, in_application=here)),
     ("outbox and destinations", lambda environ, _: validate_delivery(environ)),
+    ("compliance", lambda environ, _: validate_compliance(environ)),
 )
 _ONLINE: Final[tuple[str, _Check]] = (
     "PostHog",
