@@ -225,6 +225,12 @@ def _span_end() -> tuple[Stage, dict[str, Variant]]:
     return span_end.prepare()
 
 
+def _adapter() -> tuple[Stage, dict[str, Variant]]:
+    from benchmarks import adapter
+
+    return adapter.prepare()
+
+
 def _others() -> tuple[Stage, dict[str, Variant]]:
     from benchmarks import workload
     from benchmarks.stage import Stage
@@ -280,6 +286,28 @@ SCENARIOS: tuple[Scenario, ...] = (
             Comparison("four matching budgets", "decision, four budgets", "nothing", Limit(2, "µs")),
             Comparison("decision and settlement", "decision and settlement, one budget", "nothing"),
             Comparison("a refusal of a spent budget", "refusal", "nothing"),
+        ),
+    ),
+    Scenario(
+        "adapter",
+        "a capture of the adapter beside one of the instrumented SDK",
+        _adapter,
+        (
+            Comparison(
+                "a capture",
+                "capture of an adapter",
+                "nothing",
+                Limit(1.25, "× itself"),
+                itself="capture, governed",
+            ),
+            Comparison(
+                "a capture with the adapter's budget",
+                "capture of an adapter, with its budget",
+                "nothing",
+                itself="capture, governed",
+            ),
+            Comparison("an adapter for a known key", "an adapter for a known key", "nothing", Limit(50, "µs")),
+            Comparison("a remembered flag", "a remembered flag", "nothing", Limit(3, "µs")),
         ),
     ),
     Scenario(

@@ -113,6 +113,10 @@ class Stage:
 
         return Variant(call, self._recorded_request)
 
+    def drained(self, client: Any) -> None:
+        """Has the queue of a client of somebody else emptied between slices, too."""
+        self._clients.append(client)
+
     def uninstrument(self) -> None:
         """Takes the instrumentation off."""
         self._instrumentor.uninstrument()

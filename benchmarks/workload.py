@@ -7,9 +7,9 @@ from collections.abc import Callable
 from itertools import count, cycle
 from typing import Any
 
-_EVENTS = tuple(f"order_step_{number}" for number in range(20))
-_USERS = tuple(f"user-{number:05d}" for number in range(5_000))
-_PROPERTIES = {"plan": "pro", "amount": 4999, "currency": "USD", "path": "/checkout", "first_order": False}
+EVENTS = tuple(f"order_step_{number}" for number in range(20))
+USERS = tuple(f"user-{number:05d}" for number in range(5_000))
+PROPERTIES = {"plan": "pro", "amount": 4999, "currency": "USD", "path": "/checkout", "first_order": False}
 
 FLAGS = 20
 
@@ -54,18 +54,18 @@ def flag_definitions() -> list[dict[str, Any]]:
 def capture(client: Any) -> Callable[[], object]:
     """Captures with five properties, of 20 events and 5,000 users."""
     draw = random.Random(1)
-    calls = cycle([(draw.choice(_EVENTS), draw.choice(_USERS)) for _ in range(20_000)])
+    calls = cycle([(draw.choice(EVENTS), draw.choice(USERS)) for _ in range(20_000)])
 
     def call() -> object:
         event, user = next(calls)
-        return client.capture(event, distinct_id=user, properties=_PROPERTIES)
+        return client.capture(event, distinct_id=user, properties=PROPERTIES)
 
     return call
 
 
 def set_person(client: Any) -> Callable[[], object]:
     """Sets one property of a person."""
-    users = cycle(_USERS)
+    users = cycle(USERS)
 
     def call() -> object:
         return client.set(distinct_id=next(users), properties={"plan": "pro"})
@@ -76,7 +76,7 @@ def set_person(client: Any) -> Callable[[], object]:
 def read_flag(client: Any) -> Callable[[], object]:
     """Reads a locally evaluated flag; the SDK sends no event about it."""
     client.feature_flags = flag_definitions()
-    users = cycle(_USERS)
+    users = cycle(USERS)
 
     def call() -> object:
         return client.get_feature_flag_result(
@@ -89,7 +89,7 @@ def read_flag(client: Any) -> Callable[[], object]:
 def read_reported_flag(client: Any) -> Callable[[], object]:
     """Reads a locally evaluated flag of a user whose ``$feature_flag_called`` the SDK has sent before."""
     client.feature_flags = flag_definitions()
-    users = cycle(_USERS[:100])
+    users = cycle(USERS[:100])
 
     def call() -> object:
         return client.get_feature_flag_result("flag-2", next(users), person_properties={"plan": "pro"})
@@ -111,7 +111,7 @@ def read_new_flag(client: Any) -> Callable[[], object]:
 def evaluate_flags(client: Any) -> Callable[[], object]:
     """Evaluates all flags of a user locally."""
     client.feature_flags = flag_definitions()
-    users = cycle(_USERS)
+    users = cycle(USERS)
     evaluate = getattr(client, "evaluate_flags", client.get_all_flags)  # the older SDKs have only the latter
 
     def call() -> object:

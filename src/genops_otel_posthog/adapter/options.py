@@ -48,13 +48,17 @@ _TAGS_THAT_ARE_OPTIONS: Final = {
     "escalation_policy": "alert_escalation",
 }
 _ENVIRONMENT: Final = tuple(variable.name for variable in VARIABLES)
+_ENCODED: Final = tuple(map(os.environ.encodekey, _ENVIRONMENT))
 
 
-def environment_now() -> tuple[str, ...]:
+def environment_now() -> tuple[object, ...]:
     """The variables that are set and their values, to be compared."""
-    environ = os.environ
-    # To ask for one that is not set costs three times as much as to see that it is not.
-    return tuple([text for name in _ENVIRONMENT if name in environ for text in (name, environ[name])])
+    variables = os.environ
+    # An adapter may be made for each request, and most variables are not set. To ask `os.environ` for one of those
+    # raises and catches an exception; the dictionary inside it is asked twenty times as fast.
+    values: Mapping[Any, object] = getattr(variables, "_data", variables)
+    names = _ENCODED if values is not variables else _ENVIRONMENT
+    return tuple([(name, values[name]) for name in names if name in values])
 
 
 @dataclass(frozen=True)
