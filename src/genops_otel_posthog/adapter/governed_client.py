@@ -32,7 +32,7 @@ from genops_otel_posthog.instrumentation.call import PostHogCall
 from genops_otel_posthog.instrumentation.enforcement import Enforcement, LeftOut, Withheld
 from genops_otel_posthog.instrumentation.event_properties import owner_in_properties
 from genops_otel_posthog.instrumentation.operations import Operation
-from genops_otel_posthog.instrumentation.own_calls import begin_own_calls, make
+from genops_otel_posthog.instrumentation.own_calls import begin_own_calls, end_own_calls, make
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 from genops_otel_posthog.metering.metering import SCOPE, Metering, budget_key
 from genops_otel_posthog.pricing.meters import LLM_EVENTS, RECORDINGS
@@ -239,7 +239,6 @@ _lock = threading.RLock()
 _known: weakref.WeakValueDictionary[object, GovernedClient] = weakref.WeakValueDictionary()
 _latest: OrderedDict[object, GovernedClient] = OrderedDict()
 _meterings: dict[tuple[object, ...], Metering] = {}
-_are_meters_in_place = False
 
 
 def governed_client(
@@ -309,7 +308,8 @@ def _make(
     )
     if budgeting is not None:
         budgeting.governor.prepare(owner)
-    _put_meters_in_place(telemetry)
+    # They stay for as long as the process runs, and cost a call that is no adapter's a look-up.
+    begin_own_calls(telemetry, settings, metering.meter)
     return GovernedClient(
         settings,
         options.named,
@@ -324,14 +324,6 @@ def _make(
     )
 
 
-def _put_meters_in_place(telemetry: Telemetry) -> None:
-    # They stay for as long as the process runs, and cost a call that is nobody's adapter's one look-up.
-    global _are_meters_in_place
-    if not _are_meters_in_place:
-        _are_meters_in_place = True
-        begin_own_calls(telemetry)
-
-
 def _metering(settings: Settings, meter_provider: metrics.MeterProvider | None, *, strict: bool) -> Metering:
     """Prices and totals are the same for all adapters that agree on where they are counted."""
     key = (*budget_key(settings), settings.metric_labels, meter_provider)
@@ -344,6 +336,7 @@ def _metering(settings: Settings, meter_provider: metrics.MeterProvider | None, 
 def forget_all() -> None:
     """Lets go of everything, as at the end of the process; adapters that are made later start anew."""
     with _lock:
+        end_own_calls()
         _known.clear()
         _latest.clear()
         for metering in _meterings.values():

@@ -1,7 +1,8 @@
 """Calls that this package makes itself, and wants to know what became of.
 
 The application's own calls need not be instrumented for that: the meters at the SDK's waists are put in place for these
-calls alone, and step back while :class:`~.instrumentor.PostHogInstrumentor` has its own there.
+calls alone, and step back while :class:`~.instrumentor.PostHogInstrumentor` has its own there. What becomes of captured
+events is accounted for whoever captured them, and they are durable if the environment says so.
 """
 
 from __future__ import annotations
@@ -11,45 +12,55 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from opentelemetry.metrics import Meter
+
 from genops_otel_posthog.instrumentation.call import PostHogCall, latest_call
 from genops_otel_posthog.instrumentation.patches import Patches, Switch
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 from genops_otel_posthog.instrumentation.waists import WAISTS
+from genops_otel_posthog.instrumentation.watch import CaptureWatch
+from genops_otel_posthog.settings import Settings
 
 _T = TypeVar("_T")
 
 _lock = threading.Lock()
-_switch = Switch(on=False)
+_calls = Switch(on=False)
+_events = Switch()
 _patches = Patches()
-_users = 0
+_watch: CaptureWatch | None = None
 
 
-def begin_own_calls(telemetry: Telemetry) -> None:
-    """Puts the meters in place for somebody who will make calls; once for each :func:`end_own_calls`.
+def begin_own_calls(telemetry: Telemetry, settings: Settings, meter: Meter) -> None:
+    """Puts the meters in place for calls that will be made, and the account of captured events with them. Once they
+    are there, nothing more.
 
     Args:
         telemetry: Any; what a call opens with is asked about it.
+        settings: Whether captured events are durable, and where they wait then.
+        meter: Reports what becomes of them.
     """
-    global _users
+    global _watch
     with _lock:
-        _users += 1
-        if _users == 1:
-            for module, name, meter in WAISTS:
-                _patches.replace(module, name, meter(telemetry, _switch))
+        if _watch is None:
+            _watch = CaptureWatch(settings, meter)
+            _watch.put_around(_patches, _events)
+            for module, name, meter_at in WAISTS:
+                _patches.replace(module, name, meter_at(telemetry, _calls))
 
 
 def end_own_calls() -> None:
-    """Takes the meters off when nobody makes calls any more."""
-    global _users
+    """Takes all of it off; nobody makes such calls any more."""
+    global _watch
     with _lock:
-        _users -= 1
-        if not _users:
+        if _watch is not None:
             _patches.undo()
+            _watch.close()
+            _watch = None
 
 
 def step_back(*, back: bool) -> None:
     """Whether somebody else observes all calls, these too, at the same places."""
-    _switch.in_calls = not back
+    _calls.in_calls = _events.on = not back
 
 
 def make(call: PostHogCall, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _T:
