@@ -58,14 +58,7 @@ class Admission:
         """Why an event is not sent: ``event_list`` or ``consent``; ``None`` when it is."""
         if not self._privacy.admits(event):
             return "event_list"
-        if self.consent is None:
-            return None
-        try:
-            agreed = self.consent(distinct_id, event)
-        except Exception as error:  # nobody is tracked on the strength of a question that failed
-            _warn("consent", f"The consent hook failed with {type(error).__name__}: such events are not sent")
-            return "consent"
-        return None if agreed is True else "consent"
+        return None if has_agreed(self.consent, distinct_id, event) else "consent"
 
     def properties(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
         """The properties that may leave, as JSON that PostHog takes: repaired, and cut to what an event may weigh.
@@ -81,6 +74,17 @@ class Admission:
         if cut:
             _warn("sizes", f"Properties were cut, because an event holds at most 900,000 bytes: {', '.join(cut)[:200]}")
         return properties
+
+
+def has_agreed(consent: Consent | None, distinct_id: str | None, event: str) -> bool:
+    """Whether a person has agreed to an event; everybody has where nobody needs to be asked."""
+    if consent is None:
+        return True
+    try:
+        return consent(distinct_id, event) is True
+    except Exception as error:  # nobody is tracked on the strength of a question that failed
+        _warn("consent", f"The consent hook failed with {type(error).__name__}: such events are not sent")
+        return False
 
 
 def event_name(given: object) -> str:

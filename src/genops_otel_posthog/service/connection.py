@@ -12,7 +12,7 @@ from genops_otel_posthog.acceptance import masked_key
 from genops_otel_posthog.adapter.clients import SharedClient, require_supported_sdk
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.forks import start_over_after_fork
-from genops_otel_posthog.service.admission import Admission, Consent, privacy_from_environment
+from genops_otel_posthog.service.admission import Admission, Consent, has_agreed, privacy_from_environment
 from genops_otel_posthog.service.configuration import PostHogServiceConfig, checked, config_from
 from genops_otel_posthog.service.counts import Tally
 from genops_otel_posthog.service.debugging import debug_as_asked
@@ -46,15 +46,19 @@ class Connection:
         self.state = "new"
         self.client: Posthog | None = None
         self._waiting: SharedClient | None = None
+        self._config: PostHogServiceConfig | None = None
+        self._is_forked = False
         self.tally = Tally()
         self._consent = consent
         self._admission: Admission | None = None
-        self.start_over()
+        self._lock = threading.Lock()
         start_over_after_fork(self)
 
     def start_over(self) -> None:
-        """Has a lock that nobody holds; called in a forked process."""
+        """Has a lock that nobody holds, and perhaps needs another client; called in a forked process."""
         self._lock = threading.Lock()
+        # Newer versions of the SDK make their threads anew. With older ones nobody would send.
+        self._is_forked = self.client is not None and not hasattr(self.client, "_reinit_after_fork")
 
     @property
     def is_started(self) -> bool:
@@ -66,6 +70,13 @@ class Connection:
         self._consent = consent
         if self._admission is not None:
             self._admission.consent = consent
+
+    def has_agreed(self, distinct_id: str | None, event: str) -> bool:
+        """Whether a person has agreed to an event; that they have not is counted."""
+        agreed = has_agreed(self._consent, distinct_id, event)
+        if not agreed:
+            self.tally.add("withheld", "consent")
+        return agreed
 
     def start(self, given: PostHogServiceConfig | Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> bool:
         """Makes the client, unless it is switched off or has no key; says whether nothing went wrong."""
@@ -97,11 +108,21 @@ class Connection:
             )
             self.state = "no_key"
         else:
-            self._waiting = self._new_client(checked(config))
-            self.client = self._waiting.sdk
+            self._config = checked(config)
+            self._make_client(self._config)
             self.state = "ready"
             debug_as_asked()  # a new client sets the level of the SDK's logger
             _logger.info("PostHog service: it sends to %s, key %s", config.host, masked_key(config.api_key))
+
+    def _make_client(self, config: PostHogServiceConfig) -> None:
+        self._waiting = self._new_client(config)
+        self.client = self._waiting.sdk
+
+    def _start_after_fork(self) -> None:
+        with self._lock:
+            if self._is_forked and self._config is not None:
+                self._make_client(self._config)
+                self._is_forked = False
 
     def _new_client(self, config: PostHogServiceConfig) -> SharedClient:
         require_supported_sdk()
@@ -139,6 +160,8 @@ class Connection:
         Raises:
             GenOpsValidationError: What is told is not acceptable.
         """
+        if self._is_forked:
+            self._start_after_fork()
         client, admission = self.client, self._admission
         if self.state in _IDLE:
             self.tally.add("withheld", self.state)
@@ -163,6 +186,8 @@ class Connection:
 
     def flush(self, seconds: float) -> bool:
         """Sends what waits; whether PostHog has taken everything in time."""
+        if self._is_forked:
+            self._start_after_fork()
         client = self._waiting
         if client is None:
             if self.state not in _IDLE:
@@ -173,6 +198,8 @@ class Connection:
 
     def stop(self, seconds: float) -> bool:
         """Sends what waits and lets the client go; whether PostHog has taken everything in time."""
+        if self._is_forked:
+            self._start_after_fork()
         with self._lock:
             client, self._waiting, self.client = self._waiting, None, None
             self.state = "stopped"

@@ -243,6 +243,10 @@ class PostHogService:
         """Puts another consent hook in place, ``None`` for none."""
         self._connection.ask(consent)
 
+    def has_consent(self, distinct_id: str | None, event: str) -> bool:
+        """What the consent hook says of a person and an event, for who keeps such things besides."""
+        return self._connection.has_agreed(distinct_id, event)
+
     # --- keeping the promise ------------------------------------------------------------------------------------
 
     def _guarded(self, operation: str, work: Callable[[], bool]) -> bool:

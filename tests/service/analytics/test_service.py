@@ -69,6 +69,27 @@ def test_without_a_store_events_are_sent_and_getters_know_nothing(service, recei
     assert analytics.cleanup_old_data_sync() == analytics.forget_user_sync("ann") == 0
 
 
+@pytest.mark.requirement("S0-47")
+def test_what_a_person_has_not_agreed_to_is_neither_sent_nor_kept(new_service, receiver):
+    service = new_service(consent=lambda user, event: user == "ann" and event != "interaction_keypress")
+    analytics = AnalyticsService(service, MemoryStore())
+    for user in ("ann", "bert"):
+        assert analytics.track_session_start_sync(session_id=user, user_id=user)
+        for kind in ("click", "keypress"):
+            assert analytics.track_interaction_sync(type=kind, session_id=user)
+        assert analytics.update_session_sync(user, duration=1)
+    assert service.flush_sync(10)
+    assert {(event.event, event.distinct_id) for event in receiver.events()} == {
+        ("session_started", "ann"),
+        ("interaction_click", "ann"),
+        ("session_updated", "ann"),
+    }
+    assert [each.interaction_type for each in analytics.get_user_interactions_sync("ann")] == ["click"]
+    assert analytics.get_user_interactions_sync("bert") == []
+    assert analytics.get_session_analytics_sync("bert") is None
+    assert service.counts().withheld == {"consent": 5}
+
+
 def test_with_neither_nothing_becomes_of_it_and_that_is_said(caplog):
     assert not AnalyticsService(PostHogService()).track_interaction_sync(type="click", user_id="ann")
     assert "there is neither PostHog nor a store" in caplog.text

@@ -164,6 +164,8 @@ class Tracking:
         changes: dict[str, Any] | None = None,
     ) -> bool:
         """Sends and keeps; whether what is switched on took it."""
+        if self.posthog is not None and not self.posthog.has_consent(record.user_id, event):
+            return True  # what is not told is not kept either
         posthog = self.posthog if self.posthog is not None and self.posthog.is_initialized else None
         if posthog is None and self.store is None:
             _warn("nobody", "Analytics service: there is neither PostHog nor a store, so what is told is lost")
