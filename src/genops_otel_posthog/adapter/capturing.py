@@ -11,7 +11,7 @@ from opentelemetry.context import get_current
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter import arguments
-from genops_otel_posthog.adapter.complying import admitted, tell
+from genops_otel_posthog.adapter.complying import admitted, make_admitted, tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.moments import Moment, moment_utc
 from genops_otel_posthog.adapter.results import CaptureResult
@@ -91,10 +91,12 @@ def capture(
     call = governed.open_call(CAPTURE, kwargs, context, named)
     client = governed.client
     try:
-        if withheld is None:
+        if withheld is not None:
+            governed.withhold(call, withheld, (client, name), kwargs)
+        elif compliance is None:
             governed.make(call, type(client).capture, (client, name), kwargs)
         else:
-            governed.withhold(call, withheld, (client, name), kwargs)
+            make_admitted(governed, call, type(client).capture, (client, name), kwargs)
     finally:
         if compliance is not None and is_admitted:
             made, uuid = ("sent", call.event_uuid) if call.events else ("not_sent", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from genops_otel_posthog.instrumentation.call import PostHogCall
@@ -12,6 +12,7 @@ from genops_otel_posthog.settings import Settings
 
 if TYPE_CHECKING:
     from genops_otel_posthog.adapter.compliance import Compliance
+    from genops_otel_posthog.adapter.governed_client import GovernedClient
 
 
 def compliance_of(settings: Settings) -> Compliance | None:
@@ -45,6 +46,20 @@ def admitted(
     if isinstance(answer, Admitted):
         return answer.distinct_id, answer.properties, None
     return None, {}, Withheld(answer.reason)
+
+
+def make_admitted(
+    governed: GovernedClient,
+    call: PostHogCall,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Makes a call that was admitted, see :meth:`.GovernedClient.make`."""
+    from genops_otel_posthog.adapter.compliance.passing import already_admitted
+
+    with already_admitted():
+        return governed.make(call, function, args, kwargs)
 
 
 def tell(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -12,7 +13,7 @@ from opentelemetry.context import get_current
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter import arguments
 from genops_otel_posthog.adapter.capturing import trace_id_of
-from genops_otel_posthog.adapter.complying import admitted, tell
+from genops_otel_posthog.adapter.complying import admitted, make_admitted, tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.results import FlagMetadata
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
@@ -84,7 +85,8 @@ def read_flag(
     call = governed.open_call(EVALUATE_FLAG, kwargs, context, named)
     result = None
     try:
-        result = governed.make(call, type(client).get_feature_flag_result, (client, flag_key, person), kwargs)
+        made_by = governed.make if compliance is None else partial(make_admitted, governed)
+        result = made_by(call, type(client).get_feature_flag_result, (client, flag_key, person), kwargs)
     finally:
         if compliance is not None:
             made = "unanswered" if result is None else "answered"

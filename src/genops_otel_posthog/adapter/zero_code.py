@@ -11,6 +11,7 @@ from opentelemetry import trace
 from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
 from genops_otel_posthog.adapter.clients import ModuleClient, require_supported_sdk
 from genops_otel_posthog.adapter.governed_client import GovernedClient
+from genops_otel_posthog.adapter.module_hook import judge_module_captures, leave_module_captures
 from genops_otel_posthog.adapter.options import checked_key_and_host
 from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.instrumentation import PostHogInstrumentor
@@ -117,6 +118,8 @@ def _instrument(
             ModuleClient(),
         )
     )
+    if _current.compliance is not None:
+        judge_module_captures(_current.compliance)
     return _current
 
 
@@ -124,6 +127,7 @@ def uninstrument_posthog() -> None:
     """Takes the instrumentation off; the SDK behaves as if it had never been there."""
     global _current
     _current = None
+    leave_module_captures()
     instrumentor = PostHogInstrumentor()
     if instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.uninstrument()

@@ -60,6 +60,7 @@ def test_a_process_that_is_killed_loses_no_entry_that_it_has_told_and_breaks_not
         assert set(told) <= set(written_by(trail.directory, f"killed-{round_}"))
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_goes_on_with_the_chain_of_its_parent(trail):
     trail.append("parent", "sent")
     children = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,27 @@ def test_strict_writes_what_it_could_not_write_before_anything_else_is_admitted(
     ]
     assert made.counts()["audit.entries"] == 2
     assert "audit.lost" not in made.counts()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_write_what_its_parent_could_not_write(make, home):
+    home.mkdir()
+    made = make(GUIDE_SOX, "strict")
+    (home / "audit").write_text("a file where a directory should be")
+    made.record("capture", "sent", event="of the parent")
+    (home / "audit").unlink()
+    child = os.fork()
+    if child == 0:
+        try:
+            made.record("capture", "sent", event="of the child")
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    made.record("capture", "sent", event="of the parent again")
+    assert [entry["facts"]["event"] for entry in entries(home / "audit")] == [
+        *("of the child", "of the parent", "of the parent again")
+    ]
 
 
 def test_the_other_policies_go_on_without_the_trail_count_and_warn_once(make, home, caplog):

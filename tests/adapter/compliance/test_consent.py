@@ -113,6 +113,7 @@ def test_another_process_sees_at_once_what_was_withdrawn(file):
     assert other.returncode == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_reads_and_writes_with_a_connection_of_its_own(file):
     child = os.fork()
     if child == 0:

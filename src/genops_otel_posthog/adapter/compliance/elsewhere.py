@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from genops_otel_posthog.adapter.compliance.compliance import Compliance
 from genops_otel_posthog.adapter.compliance.consent_gate import Withheld
+from genops_otel_posthog.adapter.compliance.passing import is_admitted
 from genops_otel_posthog.adapter.compliance.recording import warn_once
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _BESIDE_PROPERTIES: Final = ("$set", "$set_once", "$group_set")
 def before_send(compliance: Compliance) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
     """A ``before_send`` for PostHog's SDK, so that ``posthog.capture()`` and the others are governed too.
 
-    Events of an adapter need it not. Flag requests do not pass it: read flags by the adapter.
+    Events of an adapter pass it as they are: they have been admitted. Flag requests do not pass it: read flags of
+    people by the adapter.
 
     Args:
         compliance: What is asked.
@@ -36,6 +38,8 @@ def before_send(compliance: Compliance) -> Callable[[dict[str, Any]], dict[str, 
     """
 
     def hook(message: dict[str, Any]) -> dict[str, Any] | None:
+        if is_admitted():
+            return message
         try:
             return _judged(compliance, message)
         except Exception as error:

@@ -7,7 +7,9 @@ is written; under the other policies the entry is lost, counted and warned about
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,6 +28,7 @@ class Tally:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._counts: Counter[str] = Counter()
+        _locked.add(self)
 
     def add(self, name: str) -> None:
         """One more."""
@@ -61,6 +64,7 @@ class Recording:
         self._retention_days = retention_days
         self._mutex = threading.Lock()
         self._pending: deque[tuple[str, str, str | None, dict[str, Any]]] = deque()
+        _locked.add(self)
 
     def write(self, action: str, outcome: str, subject: str | None, facts: Mapping[str, Any]) -> int | None:
         """Writes an entry; its number, ``None`` when there is no trail or it could not be written.
@@ -113,3 +117,18 @@ class Recording:
                 return False
             self._pending.append(entry)
         return True
+
+
+_locked: weakref.WeakSet[Tally | Recording] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Whoever held a lock is not here. What waits to be written is the parent's to write."""
+    for each in list(_locked):
+        each._mutex = threading.Lock()
+        if isinstance(each, Recording):
+            each._pending.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
