@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from genops_otel_posthog.cli import main
+from genops_otel_posthog.export.captures import Address
 from genops_otel_posthog.export.destinations.posthog import PostHogDestination
 from genops_otel_posthog.export.destinations.protocol import identity
 from genops_otel_posthog.export.outbox.segment_file import make_record
@@ -175,6 +176,16 @@ def test_replay_delivers_what_nobody_has(run, directory, receiver) -> None:
     assert f"{POSTHOG}: 500 delivered." in result.output
     assert sorted(event.properties["number"] for event in receiver.events()) == list(range(500))
     assert [path.name for path in directory.glob("*.seg")] == [held.path.name]
+
+
+@pytest.mark.parametrize(("path", "protocol"), [("/batch/", "batch"), ("/i/v0/ai/batch/", "batch"), ("/batch/", "v1")])
+def test_replay_delivers_what_an_application_captured(run, directory, receiver, path, protocol) -> None:
+    address = Address(KEY, receiver.url, path, protocol)
+    leave(directory, 1, destinations=(identity(address.destination()),)).release()
+    result = run("replay")
+    assert result.exit_code == 0, result.output
+    assert [event.properties["number"] for event in receiver.events()] == [1]
+    assert not list(directory.glob("*.seg"))
 
 
 def test_replay_says_what_still_waits_and_why(run, directory, receiver) -> None:

@@ -14,6 +14,7 @@ import click
 from genops_otel_posthog.cli import PROBLEM_FOUND, outbox_report
 from genops_otel_posthog.cli.output import json_option, print_json
 from genops_otel_posthog.errors import GenOpsConfigurationError, GenOpsError, GenOpsValidationError
+from genops_otel_posthog.export.captures import capture_destinations
 from genops_otel_posthog.export.destinations.protocol import Destination, identity
 from genops_otel_posthog.export.destinations.registry import configured
 from genops_otel_posthog.export.outbox import Accounting, Outbox, Pauses, Tuning, default_directory
@@ -118,12 +119,13 @@ def replay(path: Path | None, destination: str | None, timeout: float, as_json: 
     """Deliver what waits, now and from here, to the destinations that the environment names.
 
     Only events that no living process has: the others are being delivered. Each keeps its uuid, so that what was
-    delivered before counts once.
+    delivered before counts once. Of the events that applications captured, those of clients with the key and the host
+    of the environment.
 
     Exit codes: 0 everything of it was delivered or refused for good, 1 something still waits.
     """
     directory = _directory(path)
-    destinations = _destinations(destination)
+    destinations = _destinations(destination, directory)
     served = {identity(each) for each in destinations}
     with _readable(directory):
         total = sum(
@@ -275,9 +277,9 @@ def _readable(directory: Path) -> Iterator[None]:
         raise GenOpsError(f"the outbox at {directory} cannot be used: {error}") from error
 
 
-def _destinations(wanted: str | None) -> Sequence[Destination]:
+def _destinations(wanted: str | None, directory: Path) -> Sequence[Destination]:
     settings = Settings.from_environ()
-    found = configured(settings, gate=standing_gates(settings).of_event)
+    found = (*configured(settings, gate=standing_gates(settings).of_event), *capture_destinations(settings, directory))
     chosen = [each for each in found if wanted is None or is_named(identity(each), wanted)]
     if not chosen:
         known = ", ".join(identity(each) for each in found) or "none; set POSTHOG_API_KEY for PostHog"

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -79,18 +80,18 @@ class Address(NamedTuple):
         )
 
 
-def capture_destinations(settings: Settings) -> list[Destination]:
-    """Those of clients with the key and host of the environment for whom something waits in the outbox directory.
+def capture_destinations(settings: Settings, directory: Path) -> list[Destination]:
+    """Those of clients with the key and the host of the environment for whom something waits in a directory.
 
     Raises:
-        GenOpsConfigurationError: Key or host cannot be right, or there is no place for the directory.
+        GenOpsConfigurationError: Key or host cannot be right.
     """
     if settings.api_key is None:
         return []
     addresses = [Address(settings.api_key, settings.host, path) for path in _ENDPOINTS]
     addresses.append(Address(settings.api_key, settings.host, protocol="v1"))
     destinations = [address.destination() for address in addresses]
-    return [each for each in destinations if waits_for(settings.outbox_path, identity(each))]
+    return [each for each in destinations if waits_for(directory, identity(each))]
 
 
 class CaptureOutbox:

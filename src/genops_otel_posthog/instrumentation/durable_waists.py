@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from genops_otel_posthog.instrumentation.durable import DurableCaptures, Kept, patience_of
@@ -53,6 +54,65 @@ def deliver_for_lane(durable: DurableCaptures, switch: Switch) -> Around:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             if switch.on and self.send and self.available and self.api_key:
+                durable.kept_for(durable.address_of(self), only_if_waiting=True)
+
+        return __init__
+
+    return around
+
+
+class _KeptQueue:
+    """The queue of a client of an SDK without lanes, into which its events do not get while the outbox takes them."""
+
+    def __init__(self, queue: Any, durable: DurableCaptures, keep: Callable[[Any], bool | None]) -> None:
+        self.queue = queue
+        self.durable = durable
+        self._keep = keep
+
+    def put(self, event: Any, *args: Any, **kwargs: Any) -> None:
+        """As of the queue."""
+        kept = self._keep(event)
+        if not kept:
+            self.queue.put(event, *args, **kwargs)
+            if kept is not None:
+                self.durable.passed_by()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.queue, name)
+
+
+def keep_queued(durable: DurableCaptures, switch: Switch) -> Around:
+    """Around ``Client._enqueue`` of SDKs without lanes: the last thing that it does is ``self.queue.put(msg)``."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def _enqueue(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if switch.on and self.send and not self.disabled and not self.sync_mode:
+                queue = self.queue
+                if not isinstance(queue, _KeptQueue):
+                    self.queue = _KeptQueue(queue, durable, partial(keep, self))
+                elif queue.durable is not durable:  # from before it was instrumented anew
+                    self.queue = _KeptQueue(queue.queue, durable, partial(keep, self))
+            return original(self, *args, **kwargs)
+
+        return _enqueue
+
+    def keep(client: Any, event: Any) -> bool | None:
+        """Whether the outbox has it; ``None`` when it was not meant to."""
+        if not switch.on:
+            return None
+        kept = kept_of(durable, client)
+        return kept is not None and durable.keep(kept, event)
+
+    return around
+
+
+def deliver_for_consumer(durable: DurableCaptures, switch: Switch) -> Around:
+    """Around ``Consumer.__init__`` of SDKs without lanes, as :func:`deliver_for_lane`."""
+
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            if switch.on and self.api_key:
                 durable.kept_for(durable.address_of(self), only_if_waiting=True)
 
         return __init__
@@ -144,7 +204,7 @@ def _then_wait(durable: DurableCaptures, switch: Switch, limit_of: Callable[...,
 def _is_sender(client: Any) -> bool:
     """Whether this is a thread of the client's own, which must not wait: a callback flushes."""
     asked = getattr(client, "_is_lifecycle_callback_thread", None)
-    return bool(asked()) if asked is not None else threading.current_thread() in client.consumers
+    return bool(asked()) if asked is not None else threading.current_thread() in (client.consumers or ())
 
 
 def wait_in_flush(durable: DurableCaptures, switch: Switch) -> Around:
@@ -161,13 +221,25 @@ def wait_at_end(durable: DurableCaptures, switch: Switch) -> Around:
     return _then_wait(durable, switch, lambda: None)
 
 
+_Waists = tuple[tuple[str, str, Callable[[DurableCaptures, Switch], Around]], ...]
+
 #: Where each of them is put: (module of the SDK, name in it, what goes around it).
-DURABLE_WAISTS: tuple[tuple[str, str, Callable[[DurableCaptures, Switch], Around]], ...] = (
-    ("posthog.client", "_Lane.__init__", deliver_for_lane),
-    ("posthog.client", "_Lane.enqueue", keep_lane_event),
+DURABLE_WAISTS: _Waists = (
     ("posthog.client", "batch_post", keep_posted),
     ("posthog.client", "_send_v1_batch", keep_posted_v1),
     ("posthog.client", "Client.flush", wait_in_flush),
     ("posthog.client", "Client.join", wait_at_end),
     ("posthog.client", "Client.shutdown", wait_at_end),
+)
+
+#: The same of SDKs whose clients have lanes, each with a queue.
+LANE_WAISTS: _Waists = (
+    ("posthog.client", "_Lane.__init__", deliver_for_lane),
+    ("posthog.client", "_Lane.enqueue", keep_lane_event),
+)
+
+#: The same of SDKs whose clients have one queue.
+QUEUE_WAISTS: _Waists = (
+    ("posthog.consumer", "Consumer.__init__", deliver_for_consumer),
+    ("posthog.client", "Client._enqueue", keep_queued),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TypeVar
 
 from opentelemetry.metrics import Meter
@@ -14,7 +15,7 @@ from genops_otel_posthog.instrumentation.capture_metrics import observe
 from genops_otel_posthog.instrumentation.capture_waists import CAPTURE_WAISTS
 from genops_otel_posthog.instrumentation.captures import Captures
 from genops_otel_posthog.instrumentation.durable import DurableCaptures
-from genops_otel_posthog.instrumentation.durable_waists import DURABLE_WAISTS
+from genops_otel_posthog.instrumentation.durable_waists import DURABLE_WAISTS, LANE_WAISTS, QUEUE_WAISTS
 from genops_otel_posthog.instrumentation.patches import Around, Patches, Switch
 from genops_otel_posthog.settings import Settings
 
@@ -51,7 +52,9 @@ class CaptureWatch:
         # An event is accounted for where it enters a queue, be it the SDK's or the outbox, and where it is sent only
         # if the outbox did not take it there.
         if self._durable is not None:
-            put((*DURABLE_WAISTS, *ASYNC_DURABLE_WAISTS), self._durable)
+            has_lanes = hasattr(import_module("posthog.client"), "_Lane")
+            queues = LANE_WAISTS if has_lanes else QUEUE_WAISTS
+            put((*queues, *DURABLE_WAISTS, *ASYNC_DURABLE_WAISTS), self._durable)
         put((*CAPTURE_WAISTS, *ASYNC_CAPTURE_WAISTS), self.captures)
         if self._durable is not None:
             put(DURABLE_SENDER_WAISTS, self._durable)
