@@ -242,6 +242,11 @@ def sdk_suite(_: Session) -> None:
     run([SDK_SUITE.ready().python, "scripts/sdk_suite.py"])
 
 
+def sdk_suite_durable(_: Session) -> None:
+    """What they find different with durable captures is what is listed."""
+    run([DEVELOPMENT.ready().python, "scripts/sdk_suite_durable.py"])
+
+
 TEST_STEPS: list[tuple[str, Callable[[Session], None]]] = [
     ("format", check_format),
     ("lint", lint),
@@ -254,7 +259,11 @@ TEST_STEPS: list[tuple[str, Callable[[Session], None]]] = [
     ("documentation", docs),
     ("PostHog's tests, core", sdk_suite_core),
 ]
-SLOW_STEPS: list[tuple[str, Callable[[Session], None]]] = [*TEST_STEPS[:-1], ("PostHog's tests", sdk_suite)]
+SLOW_STEPS: list[tuple[str, Callable[[Session], None]]] = [
+    *TEST_STEPS[:-1],
+    ("PostHog's tests", sdk_suite),
+    ("PostHog's tests, durable captures", sdk_suite_durable),
+]
 
 
 def steps(session: Session, chosen: list[tuple[str, Callable[[Session], None]]]) -> None:
@@ -328,8 +337,11 @@ def command_docs(session: Session) -> None:
 
 
 def command_sdk_suite(session: Session) -> None:
-    """PostHog's own tests, without and with the instrumentor (--core, --files …, --fresh)"""
-    run([SDK_SUITE.ready().python, "scripts/sdk_suite.py", *session.extra])
+    """PostHog's own tests, without and with the instrumentor (--core, --files …, --fresh; --durable)"""
+    if "--durable" in session.extra:
+        run([DEVELOPMENT.ready().python, "scripts/sdk_suite_durable.py", *session.extra])
+    else:
+        run([SDK_SUITE.ready().python, "scripts/sdk_suite.py", *session.extra])
 
 
 def command_bench(session: Session) -> None:

@@ -21,7 +21,7 @@ from genops_otel_posthog.export.destinations.posthog import PostHogDestination
 from genops_otel_posthog.export.destinations.protocol import Destination, identity
 from genops_otel_posthog.export.export_metrics import observe_outbox
 from genops_otel_posthog.export.outbox import Outbox, OutboxFullError
-from genops_otel_posthog.export.outbox.answers import HELD
+from genops_otel_posthog.export.outbox.answers import HELD, OK
 from genops_otel_posthog.export.outbox.waiting import waits_for
 from genops_otel_posthog.settings import Settings
 
@@ -33,6 +33,7 @@ DESTINATION = "posthog-captures"
 _ENDPOINTS = ("/batch/", "/i/v0/ai/batch/")
 _LOOK_AGAIN = 30.0  # seconds
 _STEP = 1.0
+_FOR_OTHERS = 2.0  # seconds that the end of a client waits for what other processes left behind
 
 
 class Address(NamedTuple):
@@ -126,15 +127,19 @@ class CaptureOutbox:
             return False
 
     def flush(self, timeout: float | None, patience: float) -> bool:
-        """Waits until everything is delivered, or for as long as the SDK would.
+        """Waits until everything is delivered that this process captured, or for as long as the SDK would.
 
         Args:
-            timeout: Most seconds; ``None``: as long as there is progress.
+            timeout: Most seconds; ``None``: as long as there is progress, and then a moment for what processes before
+                have left behind, so that those that live for a moment deliver it at last.
             patience: Seconds without progress after which the SDK would give up.
 
         Returns:
             Whether everything is delivered. What is not stays where it is.
         """
+        return self._flush(timeout, patience) and (timeout is not None or self._deliver_for_others())
+
+    def _flush(self, timeout: float | None, patience: float) -> bool:
         now = time.monotonic()
         deadline = None if timeout is None else now + timeout
         settled, patient_until = self._settled(), now + patience
@@ -147,6 +152,16 @@ class CaptureOutbox:
                 return False
             if self._settled() != settled:
                 settled, patient_until = self._settled(), time.monotonic() + patience
+
+    def _deliver_for_others(self) -> bool:
+        until = time.monotonic() + _FOR_OTHERS
+        while True:
+            account, now = self.outbox.accounting().destinations[self._identity], time.monotonic()
+            if not account.pending:
+                return True
+            if now >= until or account.state != OK:
+                return False
+            self.outbox.wait(until - now)
 
     def close(self, timeout: float) -> None:
         """Delivers what it can; what is left waits for the next process."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
+from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
@@ -163,12 +164,13 @@ class DurableCaptures:
         Args:
             key: Project key.
             host: Scheme and host.
-            timeout: Most seconds, for each of their queues; ``None``: while there is progress.
+            timeout: Most seconds; ``None``: while there is progress.
             patience: Seconds without progress.
         """
+        deadline = None if timeout is None else monotonic() + timeout
         for address, kept in list(self._kept.items()):
             if kept is not None and (address.key, address.host) == (key, host):
-                kept.flush(timeout, patience)
+                kept.flush(None if deadline is None else max(0.0, deadline - monotonic()), patience)
 
     def close(self) -> None:
         """Lets go of the outbox; what is not delivered waits there for the next process."""
