@@ -78,7 +78,7 @@ AT_LEAST = {"whole": (5_000, 5_000), "core": (1_500, 3_000), "files": (1, 1)}
 HARNESS = ("sdk_suite", "sdk_suite_plugin", "loopback_only")
 INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
 BEST_OF = 3
-TEST_SECONDS = 120
+OPTIONS = ["--timeout=120"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class PytestRun:
         }
         ignored = [f"--ignore={SUITE / name}" for name in NEEDS_THE_REPOSITORY]
         command = [sys.executable, "-m", "pytest", "-c", str(ini), f"--rootdir={tree}", "-p", "no:cacheprovider"]
-        command += ["-p", "sdk_suite_plugin", "-q", f"--timeout={TEST_SECONDS}", *ignored, *tests]
+        command += ["-p", "sdk_suite_plugin", "-q", *OPTIONS, *ignored, *tests]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=tree, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
