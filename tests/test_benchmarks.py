@@ -55,6 +55,7 @@ def test_every_variant_of_a_scenario_is_timed_beside_the_bare_spans(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.requirement("D-49")
 def test_every_comparison_of_a_scenario_is_reported(scenario: Scenario, sections: dict[str, Any]) -> None:
     reported = [added["name"] for added in sections[scenario.name]["added"]]
     assert reported == [comparison.name for comparison in scenario.comparisons]
@@ -141,6 +142,7 @@ def test_the_ratio_beside_the_call_is_to_what_a_span_adds_there() -> None:
         (Limit(19, "µs"), False),
     ],
 )
+@pytest.mark.requirement("D-49")
 def test_a_limit_is_judged_by_the_median(limit: Limit, met: bool) -> None:
     (added,) = additions(scenario_of(Comparison("ours", "more", "bare", limit)), samples(more=[113, 226]))
     assert added.met is met

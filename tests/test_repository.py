@@ -56,6 +56,7 @@ def test_what_is_listed_as_opentelemetrys_own_is_defined_by_opentelemetry():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
+@pytest.mark.requirement("D-50")
 def test_every_link_between_pages_leads_somewhere(page: Path):
     broken = []
     for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):

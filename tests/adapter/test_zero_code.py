@@ -45,6 +45,7 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, 
     assert capture(receiver, "order_completed").properties["genops_team"] == "checkout"
 
 
+@pytest.mark.requirement("S4-80")
 def test_the_environment_wins_over_the_default(monkeypatch: pytest.MonkeyPatch, receiver: LocalReceiver) -> None:
     for name in ("TEAM", "PROJECT", "ENVIRONMENT", "CUSTOMER_ID", "COST_CENTER"):
         monkeypatch.setenv(f"GENOPS_{name}", name.lower())
@@ -174,6 +175,7 @@ def test_there_is_no_adapter_before_the_first_call() -> None:
     assert get_current_adapter() is None
 
 
+@pytest.mark.requirement("D-14")
 def test_the_current_adapter_is_that_of_the_last_call(receiver: LocalReceiver) -> None:
     auto_instrument(KEY, team="growth", posthog_host=receiver.url)
     last = auto_instrument(KEY, team="checkout", posthog_host=receiver.url)

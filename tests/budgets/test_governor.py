@@ -159,6 +159,7 @@ def test_the_ledger_charges_the_marginal_price_and_not_what_was_set_aside(house:
 # --- several processes -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("D-28")
 def test_processes_share_a_limit_and_can_use_all_of_it(house: House) -> None:
     budget = daily(1_000)
     governors = [house.governor(budget) for _ in range(4)]
@@ -346,6 +347,7 @@ def test_nothing_is_said_while_there_is_nothing_to_say(house: House) -> None:
 # --- alerts ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("D-19")
 def test_a_threshold_alerts_once_among_all_processes(house: House) -> None:
     governors = [house.governor(daily(20), policy=BudgetPolicy.ADVISORY) for _ in range(3)]
 

@@ -91,6 +91,7 @@ def test_the_sdks_own_calls_never_raise(instrument, client, receiver):
     assert arrived(receiver, client) == []
 
 
+@pytest.mark.requirement("D-51", "E-09")
 def test_advisory_sends_everything_and_tells_each_threshold_once(instrument, client, receiver, caplog):
     caplog.set_level(logging.WARNING, "genops_otel_posthog")
     observed = instrument(**LIST, budgets=[budget(20)])
@@ -309,6 +310,7 @@ def test_how_a_budget_stands_and_what_was_decided_are_metrics(instrument, client
     assert observed.points("genops.ledger.sync.duration")
 
 
+@pytest.mark.requirement("S4-14")
 def test_budgets_of_the_environment_hold(instrument, client, receiver, monkeypatch):
     monkeypatch.setenv("GENOPS_DAILY_BUDGET_LIMIT", "0.001")
     monkeypatch.setenv("GENOPS_GOVERNANCE_POLICY", "enforced")

@@ -84,6 +84,7 @@ def test_the_metric_says_the_same(instrument, new_client, receiver):
     }
 
 
+@pytest.mark.requirement("E-21")
 def test_a_full_queue_refuses_and_so_does_a_callback_when_it_is_full(instrument, stuck_client):
     instrument()
     asked = []

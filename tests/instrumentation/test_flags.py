@@ -68,6 +68,7 @@ READS_OF_ALL = {
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
+@pytest.mark.requirement("S4-73")
 def test_a_remote_read_is_one_client_span_and_one_unit(instrument, client, receiver, read):
     observed = instrument(usage_to_date="feature_flag_requests=1000000")
     read(client, "new-checkout")

@@ -26,6 +26,7 @@ def replaced_names() -> set[str]:
     return found | {f"client.{name}" for name, value in vars(posthog.client).items() if ours(value)}
 
 
+@pytest.mark.requirement("S4-35", "E-02")
 def test_uninstrumenting_leaves_nothing_behind(instrument, client, receiver):
     before = (vars(posthog.Client)["capture"], posthog.client.flags, posthog.capture)
     observed = instrument(team="checkout")
@@ -39,6 +40,7 @@ def test_uninstrumenting_leaves_nothing_behind(instrument, client, receiver):
     assert "genops_team" not in receiver.events()[0].properties
 
 
+@pytest.mark.requirement("S4-35")
 def test_a_method_taken_while_instrumented_is_quiet_afterwards(instrument, client):
     observed = instrument()
     capture = client.capture
@@ -48,6 +50,7 @@ def test_a_method_taken_while_instrumented_is_quiet_afterwards(instrument, clien
     assert observed.usage() == {}
 
 
+@pytest.mark.requirement("S4-35")
 def test_instrumenting_twice_counts_once(instrument, client, caplog):
     observed = instrument()
     PostHogInstrumentor().instrument()

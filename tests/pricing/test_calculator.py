@@ -44,6 +44,7 @@ def test_the_guides_scenarios_print_the_guides_numbers(guide, scenario: dict[str
     assert f"{cost.cost_breakdown['session_recordings']:.2f}" == recordings
 
 
+@pytest.mark.requirement("D-06")
 def test_identified_events_are_priced_once_as_events_and_once_as_the_surcharge(guide: PostHogCostCalculator):
     cost = guide.calculate_session_cost(
         event_count=10_000, identified_events=3_000, feature_flag_requests=25_000, session_recordings=1_000
@@ -129,6 +130,7 @@ def test_identified_events_alone_are_all_the_events_there_are(newest: PostHogCos
     assert (cost.event_count, cost.total_cost) == (2_000_000, 248)
 
 
+@pytest.mark.requirement("D-06")
 def test_more_identified_events_than_events_are_refused(newest: PostHogCostCalculator):
     with pytest.raises(ValueError, match="6 of 5 events cannot be identified"):
         newest.calculate_session_cost(event_count=5, identified_events=6)

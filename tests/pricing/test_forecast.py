@@ -21,6 +21,7 @@ def test_the_first_month_has_the_usage_given():
     assert (first.month, first.usage, first.cost) == (date(2026, 11, 1), {"events": 3_000_000}, Decimal("84.3"))
 
 
+@pytest.mark.requirement("S4-77", "E-23")
 def test_usage_grows_by_the_month_and_is_rounded_half_up():
     months = forecast_usage(NEWEST, {"events": 15}, "0.1", 3, start=NOVEMBER).months
     assert [month.usage["events"] for month in months] == [15, 17, 18]  # 15, 16.5, 18.15
@@ -37,6 +38,7 @@ def test_months_follow_the_calendar_over_the_turn_of_the_year():
     assert months[-1].month == date(2028, 1, 1)
 
 
+@pytest.mark.requirement("S4-77", "E-23")
 def test_the_season_of_the_first_month_is_in_the_usage_given():
     months = forecast_usage(NEWEST, {"events": 1_000_000}, 0, 8, start=NOVEMBER, seasonal=SEASONAL_FACTORS).months
     assert months[0].usage["events"] == months[1].usage["events"] == 1_000_000
@@ -53,6 +55,7 @@ def test_identified_events_stay_a_part_of_all_events():
     assert all(month.usage["identified_events"] <= month.usage["events"] for month in months)
 
 
+@pytest.mark.requirement("S4-77")
 def test_the_total_is_the_sum_of_the_months_and_the_buffer_comes_on_top():
     result = forecast_usage(NEWEST, {"events": 2_000_000}, 0, 12, start=NOVEMBER)
     assert (result.total, result.total_with_buffer) == (600, 720)
@@ -106,12 +109,14 @@ def test_a_meter_without_a_price_cannot_be_forecast():
         forecast_usage(PriceBook.load("genops-guide"), {"exceptions": 1}, 0, start=NOVEMBER)
 
 
+@pytest.mark.requirement("E-23")
 def test_a_cost_without_volumes_grows_as_it_is():
     months = forecast(125.5, 0.10, 12).months
     assert months[0] == Decimal("125.5")
     assert months[11] == Decimal("125.5") * Decimal("1.1") ** 11
 
 
+@pytest.mark.requirement("E-23")
 def test_a_year_of_such_costs_gets_a_buffer_of_a_fifth():
     result = forecast("100", 0, 12)
     assert (result.total, result.total_with_buffer) == (1200, 1440)

@@ -9,6 +9,7 @@ import pytest
 from genops_otel_posthog.pricing.roi import return_on_investment
 
 
+@pytest.mark.requirement("S4-76")
 def test_a_first_year_pays_for_the_implementation():
     roi = return_on_investment(
         annual_value=30_000,

@@ -35,6 +35,7 @@ def cost(book: PriceBook, **units: int) -> Decimal:
     return sum((usd_from_nano(book.cumulative_nano(meter, count)) for meter, count in units.items()), Decimal(0))
 
 
+@pytest.mark.requirement("D-07")
 def test_the_default_book_is_posthogs_newest():
     assert PriceBook.available()[0] == DEFAULT_PRICE_BOOK == "posthog-2026-07-22"
 
@@ -124,6 +125,7 @@ def test_a_download_of_flag_definitions_counts_ten_and_one_that_changed_nothing_
         (100_000_000, "1300"),
     ],
 )
+@pytest.mark.requirement("D-05", "D-07")
 def test_the_guides_book_prices_events_as_the_guide_does(guide: PriceBook, events: int, dollars: str):
     assert cost(guide, events=events) == Decimal(dollars)
 
@@ -172,6 +174,7 @@ def test_an_older_book_gives_the_totals_of_its_time(book: str, usage: dict[str, 
 
 
 @pytest.mark.parametrize("name", PriceBook.available())
+@pytest.mark.requirement("D-07")
 def test_a_shipped_book_says_when_it_applies_and_where_it_comes_from(name: str):
     book = PriceBook.load(name)
     assert book.name == name

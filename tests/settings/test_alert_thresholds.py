@@ -13,6 +13,7 @@ def refusal(text):
     return str(caught.value)
 
 
+@pytest.mark.requirement("D-19")
 def test_thresholds_are_levels_by_period():
     assert parse_alert_thresholds("daily:80,weekly:90,monthly:95,daily:50:info,monthly:100:critical:forecast") == {
         "day": (Level(5_000, "info", False), Level(8_000, "warning", False)),

@@ -157,6 +157,7 @@ def test_the_setup_is_validated_and_printed(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.requirement("S4-01", "S4-02", "E-03")
+@pytest.mark.requirement("S4-74")
 def test_the_basic_usage_costs_what_it_prints(receiver: Any, capsys: pytest.CaptureFixture[str]) -> None:
     receiver.set_flags(
         [

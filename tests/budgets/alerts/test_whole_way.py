@@ -35,6 +35,7 @@ def run_until_the_webhook_was_asked(webhook, governor: Governor) -> None:
         thread.join(20)
 
 
+@pytest.mark.requirement("E-13")
 def test_a_threshold_that_a_fleet_crosses_is_told_once(house: House, webhook, replica: Replica):
     fleet = [replica() for _ in range(3)]
     for governor in fleet:
