@@ -15,6 +15,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import MAX_DISTINCT_ID, person_processing_allowed, without_nul
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.attribution.owner import FIELD_NAMES
+from genops_otel_posthog.export.rules.shapes import Names
 from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def usable_distinct_id(value: object) -> str | None:
     text = without_nul(str(value).strip())
     if not text or not person_processing_allowed(text):
         return None
+    if len(text) <= MAX_DISTINCT_ID and text.isascii():
+        return text
     data = text.encode("utf-8", "replace")
     if len(data) <= MAX_DISTINCT_ID:
         return data.decode()
@@ -101,7 +104,8 @@ _LIBRARY: Final = {
     "$geoip_disable": True,
 }
 _OWNER_ATTRIBUTES: Final = frozenset(attribute for _, attribute, _ in FIELD_NAMES)
-_USERS: Final = ("user.id", "enduser.id")
+_SESSIONS: Final = Names(*SESSION_SOURCES)
+_USERS: Final = Names("user.id", "enduser.id")
 _MOST_OWNERS: Final = 2_048
 
 
@@ -187,10 +191,10 @@ class Correlation:
         properties[semconv.PROPERTY_DOLLAR_TRACE_ID] = properties[semconv.PROPERTY_TRACE_ID] = span.trace_id
         properties[semconv.PROPERTY_DOLLAR_SPAN_ID] = span.span_id
         if not whose.names_user:
-            user = span.first(*_USERS)
+            user = span.first(*span.shape.among(_USERS))
             if user is not None:
                 properties[semconv.PROPERTY_USER_ID] = user
-        for source in span.shape.among(SESSION_SOURCES):
+        for source in span.shape.among(_SESSIONS):
             session = posthog_session_id(span.attributes[source])
             if session is not None:
                 properties["$session_id"] = session

@@ -49,7 +49,7 @@ def encode_plain(properties: Mapping[str, Any]) -> bytes | None:
         encoded = _encode_strictly(properties)
     except (TypeError, ValueError):  # integers beyond 53 bits, half a surrogate pair, no number
         return None
-    return None if b"\\u0000" in encoded else encoded
+    return None if b"\\" in encoded and b"\\u0000" in encoded else encoded
 
 
 def _encode_slowly(body: Any) -> bytes:

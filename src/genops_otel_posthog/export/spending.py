@@ -31,6 +31,7 @@ MODEL_CALLS: Final = "model_calls"
 
 _MODEL_EVENTS: Final = frozenset({"$ai_generation", "$ai_embedding"})
 _MOST_NANO: Final = 1_000_000 * NANO_PER_USD  # of one call; who says more does not speak of US dollars
+_MOST_KINDS: Final = 1_024  # of events whose charges are kept
 _ONE_CALL: Final = (Charge(MODEL_CALLS, 1),)
 
 
@@ -68,12 +69,20 @@ class Spending:
         self.meter = self._metering.meter
         self._bills_events = bills_events
         self._group_analytics = settings.group_analytics
+        self._charges: dict[tuple[str, bool], tuple[Charge, ...]] = {}
 
     def charges(self, name: str, properties: Mapping[str, Any]) -> tuple[Charge, ...]:
-        """What PostHog bills for an event."""
+        """What PostHog bills for an event. Answers are kept."""
         if not self._bills_events:
             return ()
-        return charges_for_event(name, identified=is_identified(properties), group_analytics=self._group_analytics)
+        kind = (name, is_identified(properties))
+        known = self._charges.get(kind)
+        if known is None:
+            known = charges_for_event(name, identified=kind[1], group_analytics=self._group_analytics)
+            if len(self._charges) >= _MOST_KINDS:
+                self._charges = {}
+            self._charges[kind] = known
+        return known
 
     def estimate(self, name: str, properties: Mapping[str, Any]) -> float | None:
         """What an event would cost now in US dollars, ``None`` when PostHog does not get it."""
@@ -139,7 +148,8 @@ class Spending:
 def _nano(amount: object) -> int | None:
     """An amount of US dollars, rounded to nano-USD; ``None`` for what is none. Spans may say anything."""
     try:
-        nano = (Decimal(str(amount)) * NANO_PER_USD).to_integral_value(ROUND_HALF_EVEN)
+        exact = amount if type(amount) is Decimal else Decimal(str(amount))
+        nano = (exact * NANO_PER_USD).to_integral_value(ROUND_HALF_EVEN)
         return int(nano) if 0 <= nano <= _MOST_NANO else None
     except (InvalidOperation, ValueError, OverflowError):
         return None

@@ -14,7 +14,7 @@ from genops_otel_posthog.export.rules.maker import Maker, said
 from genops_otel_posthog.export.rules.matching import Candidate, Index
 from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES
 from genops_otel_posthog.export.rules.rule import MAX_NAME_LENGTH, SpanRule
-from genops_otel_posthog.export.rules.shapes import Shapes
+from genops_otel_posthog.export.rules.shapes import Names, Shapes
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView
 from genops_otel_posthog.export.text import text
 
@@ -31,6 +31,7 @@ OWN_SCOPE: Final = "genops_otel_posthog"
 DELIVERY_HOSTS: Final = ("posthog.com", "rudderstack.com", "rudderlabs.com")
 ADDRESS_ATTRIBUTES: Final = ("server.address", "net.peer.name", "http.host", "url.full", "http.url")
 
+_ADDRESSES: Final = Names(*ADDRESS_ATTRIBUTES)
 _MOST_KNOWN: Final = 2_048  # names of events, addresses
 _LONGEST_KEPT: Final = 256  # characters of an address
 
@@ -145,7 +146,7 @@ class Rules:
         """Why the span takes part only by a rule that names it, ``None`` for the application's own spans."""
         if span.scope == OWN_SCOPE:
             return _OWN
-        for name in span.shape.among(ADDRESS_ATTRIBUTES):
+        for name in span.shape.among(_ADDRESSES):
             value = span.attributes[name]
             if value and isinstance(value, str):
                 return _DELIVERY if self._delivers_to(value) and span.kind == "client" else None

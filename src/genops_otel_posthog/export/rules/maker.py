@@ -20,6 +20,7 @@ from genops_otel_posthog.export.event import Event
 from genops_otel_posthog.export.rules.conversion import NO_RULE, Conversion, LeftOut, Made, Reason
 from genops_otel_posthog.export.rules.plain import Plain, encoded_as_it_is
 from genops_otel_posthog.export.rules.rule import EventDraft, Skip, SpanRule
+from genops_otel_posthog.export.rules.shapes import Names
 from genops_otel_posthog.export.rules.template import ReadyTemplate
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView, iso_time, value_of
 from genops_otel_posthog.export.text import text
@@ -27,6 +28,9 @@ from genops_otel_posthog.export.text import text
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.engine import Rules
     from genops_otel_posthog.processor import PostHogContext
+
+
+_PERSONS = Names(*DISTINCT_ID_SOURCES)
 
 
 class Maker:
@@ -216,7 +220,7 @@ class Maker:
             found = usable_distinct_id(value_of(span, source))
             if found is not None:
                 return found
-        for source in span.shape.among(DISTINCT_ID_SOURCES):
+        for source in span.shape.among(_PERSONS):
             found = usable_distinct_id(span.attributes[source])
             if found is not None:
                 return found

@@ -168,7 +168,8 @@ def _test(condition: object) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, str) and value.startswith(begin)
     if isinstance(condition, OneOf):
         return lambda value: any(_equal(value, wanted) for wanted in condition.values)
-    return lambda value: _equal(value, condition)
+    is_flag = isinstance(condition, bool)
+    return lambda value: value == condition and isinstance(value, bool) is is_flag  # as `_equal`, for what is common
 
 
 def _equal(value: object, wanted: object) -> bool:

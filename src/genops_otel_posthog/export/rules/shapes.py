@@ -14,6 +14,19 @@ _MOST_SHAPES = 1_024
 _MOST_PLACES = 512  # scopes and names of spans, for one shape
 
 
+class Names:
+    """Names of attributes that are looked for together.
+
+    Args:
+        *names: In the order in which they are asked.
+    """
+
+    __slots__ = ("names",)
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
 class Shape:
     """One set of names, in the order in which they were written.
 
@@ -30,12 +43,16 @@ class Shape:
         self.found: dict[tuple[str, str], list[Any]] = {}
         self.plans: dict[Any, Any] = {}
 
-    def among(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    def among(self, wanted: Names) -> tuple[str, ...]:
         """Those of the wanted names that there are."""
         known: tuple[str, ...] | None = self.plans.get(wanted)
         if known is None:
-            known = self.plans[wanted] = tuple(name for name in wanted if name in self.names)
+            known = self.plans[wanted] = self.of(wanted.names)
         return known
+
+    def of(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The same, for those who keep the answer."""
+        return tuple(name for name in names if name in self.names)
 
     def remember_found(self, place: tuple[str, str], found: list[Any]) -> None:
         """Keeps the rules for a scope and a name."""

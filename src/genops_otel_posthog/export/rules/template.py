@@ -75,7 +75,7 @@ class ReadyTemplate:
                     continue
             properties[target] = value
         if taken.values is not None:
-            properties.update(zip(taken.copied, taken.values(attributes), strict=True))
+            properties.update(zip(taken.copied, taken.values(attributes)))  # noqa: B905 - as many as are asked for
         else:
             for attribute in taken.copied:
                 if attribute not in properties:

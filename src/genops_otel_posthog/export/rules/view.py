@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from genops_otel_posthog.export.rules.shapes import Shape, Shapes
+from genops_otel_posthog.export.rules.shapes import Names, Shape, Shapes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Event as SpanEvent
@@ -209,7 +209,7 @@ def _copied(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return copy
 
 
-_HTTP_STATUS = ("http.response.status_code", "http.status_code")
+_HTTP_STATUS = Names("http.response.status_code", "http.status_code")
 _STATUS_IN_TEXT = re.compile(r"\b(?:status|error) code:? ([1-5]\d\d)\b", re.IGNORECASE)
 
 #: What a rule can ask for besides attributes, by the name it is asked for.

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 from genops_otel_posthog.export.rules.ai import openinference, semconv, traceloop, vercel
 from genops_otel_posthog.export.rules.ai.call import AiCall
+from genops_otel_posthog.export.rules.shapes import Names
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView
 
 # The conventions come last: the others use some of their names beside their own.
 _DIALECTS: Final = (
-    (openinference.MARKERS, openinference.read),
-    (vercel.MARKERS, vercel.read),
-    (traceloop.MARKERS, traceloop.read),
-    (semconv.MARKERS, semconv.read),
+    (Names(*openinference.MARKERS), openinference.read),
+    (Names(*vercel.MARKERS), vercel.read),
+    (Names(*traceloop.MARKERS), traceloop.read),
+    (Names(*semconv.MARKERS), semconv.read),
 )
 
 #: Attributes of which one at least stands on every span about an AI call.
-MARKERS: Final = tuple(name for markers, _ in _DIALECTS for name in markers)
+MARKERS: Final = tuple(name for markers, _ in _DIALECTS for name in markers.names)
 
 
 class Reader:
@@ -41,7 +42,7 @@ class Reader:
         ai = None
         for markers, read in _DIALECTS:
             there = span.shape.among(markers)
-            if there and any(span.attributes[name] is not None for name in there):
+            if there and (span.attributes[there[0]] is not None or span.first(*there) is not None):
                 ai = read(span, self._content)
                 break
         self._last = (span, ai)

@@ -28,7 +28,7 @@ class Fields:
         """What the span says, by field; nothing about what it does not say."""
         rows: tuple[Row, ...] | None = span.shape.plans.get(self)
         if rows is None:
-            present = ((field, span.shape.among(names), read) for field, names, read in self._rows)
+            present = ((field, span.shape.of(names), read) for field, names, read in self._rows)
             rows = span.shape.plans[self] = tuple(row for row in present if row[1])
         attributes = span.attributes
         found: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from genops_otel_posthog.export.rules.ai import call as steps
 from genops_otel_posthog.export.rules.ai.call import AiCall, count, number, parsed, parsed_mapping, words
 from genops_otel_posthog.export.rules.ai.fields import Fields
 from genops_otel_posthog.export.rules.ai.indexed import indexed
+from genops_otel_posthog.export.rules.shapes import Names
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.shapes import Shape
@@ -49,7 +50,7 @@ _PARAMETERS: Final = {
     "gen_ai.openai.request.service_tier": "service_tier",
     "openai.request.service_tier": "service_tier",
 }
-_PARAMETER_NAMES: Final = tuple(_PARAMETERS)
+_PARAMETER_NAMES: Final = Names(*_PARAMETERS)
 
 
 def _as_it_is(value: object) -> Any:
