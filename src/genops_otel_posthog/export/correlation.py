@@ -147,12 +147,14 @@ class Correlation:
     def __init__(self, defaults: Attribution, trace_url: str | None = None) -> None:
         self._defaults = defaults
         self._trace_url = trace_url
-        self._of_resources: dict[int, tuple[Mapping[str, Any], Whose]] = {}
+        self._of_resources: dict[int, tuple[object, Whose]] = {}
         self._of_values: dict[tuple[Any, ...], Whose] = {}
 
     def whose(self, span: SpanView) -> Whose:
         """Whose span it is. Answers are kept, because owners come again and again."""
-        of_resource = self._of_resource(span.resource)
+        resource = span.span.resource
+        kept = self._of_resources.get(id(resource))
+        of_resource = kept[1] if kept is not None and kept[0] is resource else self._of_resource(span)
         names: tuple[str, ...] | None = span.shape.plans.get(_OWNER_ATTRIBUTES)
         if names is None:
             names = span.shape.plans[_OWNER_ATTRIBUTES] = tuple(filter(_is_of_owner, span.shape.names))
@@ -173,16 +175,13 @@ class Correlation:
                 self._of_values[key] = known
         return known
 
-    def _of_resource(self, resource: Mapping[str, Any]) -> Whose:
+    def _of_resource(self, span: SpanView) -> Whose:
         # A process has one resource, so its identity is the key; holding it keeps the identity from being used again.
-        known = self._of_resources.get(id(resource))
-        if known is not None and known[0] is resource:
-            return known[1]
-        owner = Attribution.from_resource(resource).over(self._defaults)
+        owner = Attribution.from_resource(span.resource).over(self._defaults)
         whose = Whose(owner, owner)
         if len(self._of_resources) >= 64:
             self._of_resources = {}
-        self._of_resources[id(resource)] = (resource, whose)
+        self._of_resources[id(span.span.resource)] = (span.span.resource, whose)
         return whose
 
     def properties(self, span: SpanView, whose: Whose) -> dict[str, Any]:

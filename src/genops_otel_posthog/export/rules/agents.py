@@ -17,7 +17,7 @@ from genops_otel_posthog.export.rules.ai.call import AiCall, count, number, pars
 from genops_otel_posthog.export.rules.ai.dialects import Reader
 from genops_otel_posthog.export.rules.ai.events import totals_on
 from genops_otel_posthog.export.rules.ai.trace_memory import TraceMemory
-from genops_otel_posthog.export.rules.rule import EventDraft, Skip
+from genops_otel_posthog.export.rules.rule import EventDraft, Skip, about
 from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class AgentEvents:
         self._memory = memory
         self._content = content
 
+    @about(steps.WORKFLOW)
     def flow_executed(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """A workflow that ended, well or not."""
         ai = self._step(span, steps.WORKFLOW)
@@ -58,6 +59,7 @@ class AgentEvents:
         }
         return [_draft("flow_executed", properties)]
 
+    @about(steps.TOOL)
     def tool_used(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """A tool that ran."""
         ai = self._step(span, steps.TOOL)
@@ -74,6 +76,7 @@ class AgentEvents:
         }
         return [_draft("tool_used", properties)]
 
+    @about(steps.AGENT_CREATION)
     def agent_created(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """An agent that was made."""
         ai = self._step(span, steps.AGENT_CREATION)
@@ -89,6 +92,7 @@ class AgentEvents:
         }
         return [_draft("agent_created", properties)]
 
+    @about(steps.AGENT)
     def agent_executed(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """An agent that ran: ``agent_execution``, and ``agent_error`` where it failed."""
         ai = self._step(span, steps.AGENT)
@@ -124,6 +128,7 @@ class AgentEvents:
             drafts.append(_draft("agent_error", problem, key="error"))
         return drafts
 
+    @about(steps.RETRIEVAL)
     def rag_query_triggered(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """A search for what a model is to know."""
         ai = self._step(span, steps.RETRIEVAL)

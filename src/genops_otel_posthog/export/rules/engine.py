@@ -122,6 +122,8 @@ class Rules:
         maker = Maker(self, span, remembered)
         for candidate in met:
             rule = candidate.rule
+            if span.step is not None and candidate.is_not_about(span.step) and (rule.gate is None or self.gate is None):
+                continue
             if rule.drop:
                 maker.leave_out(rule, Reason.FILTERED, "the rule drops it")
                 break

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
+from genops_otel_posthog.export.rules.ai.call import STEPS
 from genops_otel_posthog.export.rules.rule import OneOf, Prefix, Present, SpanRule
 from genops_otel_posthog.export.rules.template import ReadyTemplate
 
@@ -37,6 +38,7 @@ class Candidate:
         "ask_any_attribute",
         "ask_span_event",
         "is_met",
+        "is_not_about",
         "names_own_spans",
         "position",
         "rule",
@@ -56,6 +58,8 @@ class Candidate:
         self.ask_span_event = bool(rule.span_event)
         self.names_own_spans = rule.scope is not None and not _WILD.match(rule.scope)
         self.templates = [ReadyTemplate(one, str(number) if number else "") for number, one in enumerate(rule.events)]
+        steps = None if rule.final else getattr(rule.convert, "steps", None)
+        self.is_not_about: Callable[[str], bool] = _nothing if steps is None else (STEPS - steps).__contains__
         self.is_met = False
 
     def settle(self) -> None:
@@ -150,6 +154,10 @@ class Index:
 def _in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
     ordered = {candidate.position: candidate for candidate in candidates}
     return [ordered[position] for position in sorted(ordered)]
+
+
+def _nothing(_step: str) -> bool:
+    return False
 
 
 def _name_test(pattern: str | None) -> Callable[[str], object] | None:

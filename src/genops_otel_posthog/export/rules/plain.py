@@ -80,7 +80,7 @@ def encoded_as_it_is(properties: dict[str, Any], given: int, limit: int) -> tupl
     encoded = encode_plain(properties)
     if encoded is None or len(encoded) > room:
         return None
-    if float in kinds and b"null" in encoded and not all(map(math.isfinite, _floats(properties))):
+    if float in kinds and not all(map(math.isfinite, [one for one in properties.values() if type(one) is float])):
         return None
     return properties, encoded
 
@@ -106,10 +106,6 @@ def _plain_parts(container: Any, depth: int) -> int:
         elif kind not in _SCALARS or (kind is float and not math.isfinite(value)):
             return _NOT_PLAIN
     return parts
-
-
-def _floats(properties: Mapping[str, Any]) -> list[float]:
-    return [value for value in properties.values() if type(value) is float]
 
 
 class Plain:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from string import Formatter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from genops_otel_posthog.errors import GenOpsValidationError
 
@@ -158,6 +158,20 @@ class Skip:
 
 
 Convert: TypeAlias = "Callable[[SpanView], Iterable[EventDraft] | Skip | None]"
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def about(*steps: str) -> Callable[[F], F]:
+    """Notes on the code of a rule which steps of AI applications it is about: on a span that was found to be another
+    one (:attr:`~.view.SpanView.step`) it need not be asked."""
+
+    def note(convert: F) -> F:
+        convert.steps = frozenset(steps)  # type: ignore[attr-defined]  # functions may have any attribute
+        return convert
+
+    return note
 
 
 @dataclass(frozen=True)

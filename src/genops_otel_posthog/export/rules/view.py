@@ -33,6 +33,7 @@ class SpanView:
         name: Its name.
         scope: Name of the instrumentation scope.
         shape: What it has in common with spans that have attributes of the same names.
+        step: Which step of an AI application it was found to be, empty for none; ``None`` before anybody looked.
         trace_number: The trace id as a number.
         span_number: The span id as a number.
         trace_id: The trace id, 32 hex digits.
@@ -58,6 +59,7 @@ class SpanView:
         "span_id",
         "span_number",
         "start",
+        "step",
         "trace_id",
         "trace_number",
     )
@@ -70,6 +72,7 @@ class SpanView:
         scope = span.instrumentation_scope
         self.scope: str = scope.name if scope is not None else ""
         self.span = span
+        self.step: str | None = None
         self._events: Sequence[SpanEvent] | None = None
         self._status: str | None = None
         self._parent_id: str | None = None

@@ -16,6 +16,9 @@ WORKFLOW: Final = "workflow"
 RETRIEVAL: Final = "retrieval"
 GUARDRAIL: Final = "guardrail"
 OTHER: Final = "other"
+STEPS: Final = frozenset(
+    {GENERATION, EMBEDDING, TOOL, AGENT, AGENT_CREATION, WORKFLOW, RETRIEVAL, GUARDRAIL, OTHER},
+)
 
 MAX_JSON_LENGTH: Final = 500_000
 """Longest text that is read as JSON; what is longer stays a text. PostHog's own reader of spans stops there too."""

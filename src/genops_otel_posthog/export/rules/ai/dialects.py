@@ -46,4 +46,5 @@ class Reader:
                 ai = read(span, self._content)
                 break
         self._last = (span, ai)
+        span.step = "" if ai is None else ai.step
         return ai

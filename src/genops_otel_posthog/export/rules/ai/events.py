@@ -25,7 +25,7 @@ from genops_otel_posthog.export.rules.ai.dialects import Reader
 from genops_otel_posthog.export.rules.ai.prices import ModelPrices
 from genops_otel_posthog.export.rules.ai.rates import Price
 from genops_otel_posthog.export.rules.ai.trace_memory import TraceMemory
-from genops_otel_posthog.export.rules.rule import EventDraft, Skip
+from genops_otel_posthog.export.rules.rule import EventDraft, Skip, about
 from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class AiEvents:
         self._prices = prices
         self._send_costs = send_costs
 
+    @about(steps.GENERATION, steps.EMBEDDING)
     def model_call(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """The event of a model call."""
         ai = self._reader.read(span)
@@ -90,6 +91,7 @@ class AiEvents:
         time = span.start if ai.seconds is None else span.end - int(ai.seconds * 1_000_000_000)
         return [EventDraft(name, properties, time=time, model_cost=cost)]
 
+    @about(*steps.STEPS - {steps.GENERATION, steps.EMBEDDING})
     def step(self, span: SpanView) -> Iterable[EventDraft] | Skip | None:
         """The event of a step that is not a model call: ``$ai_trace`` for the root, ``$ai_span`` below it."""
         ai = self._reader.read(span)

@@ -76,12 +76,13 @@ class PublishedPrices:
         if ai.model is None or count is None:
             return None
         tokens = Tokens(count, ai.output_tokens, ai.cache_read_tokens, ai.cache_write_tokens)
-        moment = datetime.fromtimestamp(at // 1_000_000_000, timezone.utc)
+        seconds = at // 1_000_000_000
         snapshot = self._snapshot()
         key = (ai.model, ai.provider)
         known = self._known.get(key)
-        if known is not None and not tokens.contradict and known.hold(snapshot, moment):
+        if known is not None and not tokens.contradict and known.hold(snapshot, seconds):
             return known.price(tokens)
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
         provider = None if ai.provider is None else _PROVIDERS.get(ai.provider, ai.provider)
         # A gateway's name in place of the provider's is common; the model's own name then decides.
         for provider_id in dict.fromkeys((provider, None)):
@@ -131,7 +132,7 @@ class _Unknown:
     def __init__(self, snapshot: object) -> None:
         self._snapshot = snapshot
 
-    def hold(self, snapshot: object, _moment: datetime) -> bool:
+    def hold(self, snapshot: object, _seconds: int) -> bool:
         return snapshot is self._snapshot
 
     def price(self, _tokens: Tokens) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -68,7 +68,7 @@ highest tier."""
 
 @dataclass(frozen=True)
 class _Rate:
-    """US dollars for a million tokens; beyond so many tokens of input, other ones, the highest number first."""
+    """US dollars for a token; beyond so many tokens of input, other ones, the highest number first."""
 
     base: Decimal
     tiers: tuple[tuple[int, Decimal], ...]
@@ -79,7 +79,7 @@ class _Rate:
             if all_input > start:
                 rate = price
                 break
-        return rate * count / _PER
+        return rate * count
 
 
 class Rates:
@@ -99,9 +99,13 @@ class Rates:
             _rate(getattr(prices, f"{name}_mtok", None)) for name in ("input", "output", "cache_read", "cache_write")
         )
 
-    def hold(self, snapshot: object, moment: datetime) -> bool:
-        """Whether these are still the prices that hold for a call."""
-        return snapshot is self._snapshot and self._model.get_prices(moment) is self._prices
+    def hold(self, snapshot: object, seconds: int) -> bool:
+        """Whether these are the prices that hold for a call at this time, seconds since 1970-01-01 UTC."""
+        if snapshot is not self._snapshot:
+            return False
+        if self._model.prices is self._prices:  # always the same
+            return True
+        return self._model.get_prices(datetime.fromtimestamp(seconds, timezone.utc)) is self._prices
 
     def price(self, tokens: Tokens) -> Price:
         """The price of a call whose counts do not contradict each other."""
@@ -128,5 +132,5 @@ def _rate(price: Any) -> _Rate | None:
     if price is None:
         return None
     if isinstance(price, Decimal):
-        return _Rate(price, ())
-    return _Rate(price.base, tuple((tier.start, tier.price) for tier in reversed(price.tiers)))
+        return _Rate(price / _PER, ())
+    return _Rate(price.base / _PER, tuple((tier.start, tier.price / _PER) for tier in reversed(price.tiers)))

@@ -123,6 +123,20 @@ _COUNT_CACHE_APART: Final = (
 
 _A_WEEK: Final = 7 * 86_400  # seconds; no answer takes longer
 
+_CONTENT: Final = Names(
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.system_instructions",
+    "gen_ai.tool.definitions",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "gen_ai.retrieval.query.text",
+    "tool_arguments",
+    "tool_response",
+    "final_result",
+    "pydantic_ai.all_messages",
+    "events",
+)
 _FLATTENED: Final = ("gen_ai.prompt.", "llm.prompts.", "gen_ai.completion.", "llm.completions.")
 
 _MESSAGE_EVENTS: Final = {
@@ -151,7 +165,7 @@ def read(span: SpanView, content: bool) -> AiCall | None:
     if step == steps.RETRIEVAL:
         documents = parsed(found.get("gen_ai.retrieval.documents"))
         ai.documents = len(documents) if isinstance(documents, (list, tuple)) else None
-    if content:
+    if content and (span.shape.among(_CONTENT) or span.has_events or _has_flattened(span.shape)):
         _read_content(ai, span)
     return ai
 
