@@ -42,7 +42,7 @@ SESSION_SOURCES: Final = ("posthog.session_id", "session.id", semconv.GENOPS_SES
 
 def event_uuid(trace_id: int, span_id: int, rule: str) -> str:
     """The uuid of the event that a rule makes of a span: version 8 (RFC 9562), the same whenever it is made."""
-    data = trace_id.to_bytes(16, "big") + span_id.to_bytes(8, "big") + rule.encode("utf-8", "replace")
+    data = (trace_id << 64 | span_id).to_bytes(24, "big") + rule.encode("utf-8", "replace")
     return _uuid_text(blake2b(data, digest_size=16).hexdigest(), "8")
 
 

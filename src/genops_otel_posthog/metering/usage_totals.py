@@ -54,15 +54,27 @@ class Series:
             self.sums()
         self.calls[id(price)] = (price, charges, [1])
 
+    def add_once(self, price: Price, charges: tuple[Charge, ...]) -> None:
+        """Counts a call whose price no other has."""
+        for meter, units, amount_nano in _parts(price, charges):
+            before_units, before_nano = self._sums.get(meter, (0, 0))
+            self._sums[meter] = (before_units + units, before_nano + amount_nano)
+
     def sums(self) -> dict[str, tuple[int, int]]:
         """Units and nano-USD by meter. Units of a meter without a price are counted, and cost nothing known."""
         for price, charges, (count,) in self.calls.values():
-            unpriced = [(meter, units, 0) for meter, units in charges if meter in price.unpriced]
-            for meter, units, amount_nano in (*price.parts, *unpriced):
+            for meter, units, amount_nano in _parts(price, charges):
                 before_units, before_nano = self._sums.get(meter, (0, 0))
                 self._sums[meter] = (before_units + count * units, before_nano + count * amount_nano)
         self.calls.clear()
         return self._sums
+
+
+def _parts(price: Price, charges: tuple[Charge, ...]) -> tuple[tuple[str, int, int], ...]:
+    """Meter, units and nano-USD of everything a call is charged for; what has no price costs nothing known."""
+    if not price.unpriced:
+        return price.parts
+    return (*price.parts, *((meter, units, 0) for meter, units in charges if meter in price.unpriced))
 
 
 class UsageTotals:
@@ -124,7 +136,7 @@ class UsageTotals:
                 if len(self._series_of_others) >= _OWNER_CACHE_SIZE:
                     self._series_of_others.clear()
                 series = self._series_of_others[owner, provider] = self._series_with(owner, provider)
-            series.begin(price, charges)
+            series.add_once(price, charges)
 
     def _find_series(self, owner: Attribution) -> Series:
         if len(self._series_of) >= _OWNER_CACHE_SIZE:
