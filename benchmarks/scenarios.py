@@ -231,6 +231,12 @@ def _adapter() -> tuple[Stage, dict[str, Variant]]:
     return adapter.prepare()
 
 
+def _frameworks() -> tuple[Stage, dict[str, Variant]]:
+    from benchmarks import frameworks
+
+    return frameworks.prepare()
+
+
 def _others() -> tuple[Stage, dict[str, Variant]]:
     from benchmarks import workload
     from benchmarks.stage import Stage
@@ -378,6 +384,21 @@ SCENARIOS: tuple[Scenario, ...] = (
                 itself=f"{name}: the span alone",
             )
             for name in ("order", "order, 4 KB", "model call", "model call, 4 KB")
+        ),
+    ),
+    Scenario(
+        "frameworks",
+        "a web request with an idle session",
+        _frameworks,
+        tuple(
+            comparison
+            for name in ("Django", "Flask", "ASGI")
+            for comparison in (
+                Comparison(name, f"{name}, idle session", f"{name}, bare", Limit(60, "µs")),
+                Comparison(
+                    f"{name}, in a caller's trace", f"{name}, idle session of a caller's trace", f"{name}, bare"
+                ),
+            )
         ),
     ),
     Scenario(

@@ -71,8 +71,8 @@ class PostHogAnalyticsSession(
         self.end_time: datetime | None = None
         self.governance_attributes = dict(governance_attributes)
         self.budget_limit = budget_limit
-        self.named = Attribution(session_id=self.session_id).over(named)
-        self._owner = Attribution(session_id=self.session_id).over(owner)
+        self.named = named.in_session(self.session_id)
+        self._owner = owner.in_session(self.session_id)
         self._adapter = adapter
         self._tracer = tracer
         self._limit_nano = None if budget_limit is None else nano_from_usd(budget_limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from genops_otel_posthog.attribution import FIELDS, Attribution
@@ -30,9 +31,21 @@ def session_owner(
     rest = dict(attributes)
     limit = rest.pop("budget_limit", None)
     fields = {name: rest.pop(name) for name in list(rest) if name in _OWNER_ATTRIBUTES}
-    tags = {name: str(value) for name, value in rest.items()}
-    owner = Attribution(**{**fields, **{name: value for name, value in given.items() if value is not None}}, tags=tags)
+    fields.update({name: value for name, value in given.items() if value is not None})
+    tags = tuple([(name, str(value)) for name, value in rest.items()])
+    try:
+        owner = _remembered_owner(tuple(fields.items()), tags)
+    except TypeError:  # a field cannot be hashed
+        owner = _owner(tuple(fields.items()), tags)
     return owner, rest, None if limit is None else _limit(limit)
+
+
+def _owner(fields: tuple[tuple[str, Any], ...], tags: tuple[tuple[str, str], ...]) -> Attribution:
+    return Attribution(**dict(fields), tags=dict(tags))
+
+
+# The same customers come again, request after request.
+_remembered_owner = lru_cache(maxsize=1024, typed=True)(_owner)
 
 
 def _limit(given: object) -> Decimal:

@@ -219,6 +219,10 @@ class Attribution:
             return self
         return Attribution._of(values, tags)
 
+    def in_session(self, session_id: str) -> Attribution:
+        """The same owner, in a session with this id, which is taken as it is."""
+        return Attribution._of((*self._values[:-1], session_id), self._tags)
+
     def span_attributes(self) -> Mapping[str, str]:
         """The attribution as span attributes. The result is shared: do not change it."""
         if self._span_attributes is None:

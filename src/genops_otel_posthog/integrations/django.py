@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genops_otel_posthog.errors import GenOpsConfigurationError
 from genops_otel_posthog.integrations.frameworks import framework
-from genops_otel_posthog.integrations.sessions import RequestSession, Sessions
+from genops_otel_posthog.integrations.sessions import RequestSession, Sessions, header_of
 from genops_otel_posthog.integrations.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
@@ -96,10 +96,7 @@ class PostHogGovernanceMiddleware:
         return _closing(session, request, response)
 
     def _open(self, request: Any, fields: dict[str, Any]) -> RequestSession:
-        headers: dict[str, str] = request.META
-        opened = self._sessions.open(
-            self._session_name, fields, lambda name: headers.get("HTTP_" + name.upper().replace("-", "_"))
-        )
+        opened = self._sessions.open(self._session_name, fields, header_of(request.META))
         request.analytics_session = opened.session
         return opened
 

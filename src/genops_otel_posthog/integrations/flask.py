@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genops_otel_posthog.integrations.frameworks import framework
-from genops_otel_posthog.integrations.sessions import RequestSession, Sessions
+from genops_otel_posthog.integrations.sessions import RequestSession, Sessions, header_of
 from genops_otel_posthog.integrations.streams import Stream
 
 if TYPE_CHECKING:
@@ -75,14 +75,15 @@ class PostHogGovernance:
         sessions = Sessions(**given)
 
         def open_session() -> None:
-            request = flask.request
-            if sessions.excludes(request.path):
+            # The objects themselves: every access through Flask's proxies looks for them anew.
+            request, kept = flask.request._get_current_object(), flask.g._get_current_object()
+            if sessions.excludes_some and sessions.excludes(request.path):
                 return
-            opened = sessions.open(name, sessions.owner_of(request), request.headers.get)
+            opened = sessions.open(name, sessions.owner_of(request), header_of(request.environ))
             block = opened.active()
             block.__enter__()
-            setattr(flask.g, _OPEN, _Open(opened, block))
-            flask.g.analytics_session = opened.session
+            setattr(kept, _OPEN, _Open(opened, block))
+            kept.analytics_session = opened.session
 
         def keep_open_while_streaming(response: Any) -> Any:
             open_: _Open | None = flask.g.get(_OPEN)

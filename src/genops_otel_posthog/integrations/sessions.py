@@ -8,10 +8,10 @@ attached wherever the request is worked on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from contextvars import copy_context
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import Token, copy_context
+from functools import lru_cache, partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +43,9 @@ class RequestSession:
         self._home = copy_context()
         self.session, self._inside = self._home.run(_begin, make, outer)
 
-    @contextmanager
-    def active(self) -> Generator[None]:
+    def active(self) -> InSession:
         """A block whose calls are made in the session. Any number of them, in any threads and tasks."""
-        token = attach(self._inside)
-        try:
-            yield
-        finally:
-            detach(token)
+        return InSession(self._inside)
 
     def close(self, error: BaseException | None = None) -> None:
         """Ends the session. A second time does nothing.
@@ -65,6 +60,27 @@ class RequestSession:
             self._home.run(self.session.__exit__, type(error), error, error.__traceback__)
         else:
             self._home.run(self.session.__exit__, None, None, None)
+
+
+class InSession(AbstractContextManager[None]):
+    """A block in the context of a session.
+
+    Args:
+        inside: That context.
+    """
+
+    __slots__ = ("_inside", "_token")
+
+    _token: Token[Context]
+
+    def __init__(self, inside: Context) -> None:
+        self._inside = inside
+
+    def __enter__(self) -> None:
+        self._token = attach(self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        detach(self._token)
 
 
 def _begin(make: Callable[[], PostHogAnalyticsSession], outer: Context) -> tuple[PostHogAnalyticsSession, Context]:
@@ -113,6 +129,11 @@ class Sessions:
         self._propagator: object = None
         self._headers: tuple[str, ...] = ()
 
+    @property
+    def excludes_some(self) -> bool:
+        """Whether there is any path whose requests get no session."""
+        return bool(self._excluded or self._excluded_beginnings)
+
     def excludes(self, path: str) -> bool:
         """Whether requests to a path get no session."""
         return path in self._excluded or path.startswith(self._excluded_beginnings)
@@ -152,6 +173,16 @@ class Sessions:
             self._headers, self._propagator = tuple(propagator.fields), propagator
         carrier = {name: value for name in self._headers if (value := header(name))}
         return propagator.extract(carrier, context) if carrier else context
+
+
+def header_of(environ: Mapping[str, Any]) -> Callable[[str], str | None]:
+    """How a WSGI environment, or what is like one, answers for a header by its name in lower case."""
+    return lambda name: environ.get(_variable_of(name))
+
+
+@lru_cache(maxsize=64)
+def _variable_of(name: str) -> str:
+    return "HTTP_" + name.upper().replace("-", "_")
 
 
 def _nobody() -> dict[str, Any]:
