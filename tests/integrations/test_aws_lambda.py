@@ -134,3 +134,30 @@ def test_a_coroutine_function_is_refused_because_lambda_would_not_await_it(proje
 
     with pytest.raises(GenOpsValidationError, match=r"asyncio\.run"):
         governed_handler(adapter=project.adapter)(handler)
+
+
+@pytest.mark.newest
+@pytest.mark.skipif(sys.platform != "linux", reason="AWS publishes its runtime client for Linux")
+def test_what_posthog_did_not_take_is_on_disk_when_the_function_answers_and_delivered_by_the_next(
+    receiver: LocalReceiver, tmp_path: Path
+) -> None:
+    """PostHog is away, and the environment is reclaimed at once; the next one has the same ``/tmp``, for the test."""
+    pytest.importorskip("awslambdaric", reason="needs AWS's runtime client: it is in the extra `newest`")
+    (tmp_path / "app.py").write_text(FUNCTION)
+    variables = {
+        "POSTHOG_API_KEY": "phc_durable",
+        "POSTHOG_HOST": receiver.url,
+        "XDG_STATE_HOME": str(tmp_path),
+        "GENOPS_DURABLE_CAPTURE": "true",
+        "GENOPS_OUTBOX_PATH": str(tmp_path / "outbox"),
+    }
+
+    with receiver.fail("capture", status=503), LambdaService(tmp_path, lambda: None, **variables) as service:
+        answered = service.invoke({"Records": ["INSERT", "MODIFY"]}, seconds=3)
+        assert "Not everything was delivered before the invocation ended" in service.log
+    assert (answered.kind, receiver.events("lambda_processed", token="phc_durable")) == ("response", [])
+
+    with LambdaService(tmp_path, lambda: None, **variables) as service:
+        service.invoke({"Records": ["REMOVE"]})
+    events = receiver.events("lambda_processed", token="phc_durable")
+    assert [event.properties["record_type"] for event in events] == ["INSERT", "MODIFY", "REMOVE"]

@@ -22,7 +22,7 @@ def framework(module: str, extra: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as missing:
         name = module.partition(".")[0]
-        if (missing.name or "").partition(".")[0] != name:
+        if missing.name != name:
             raise
         raise GenOpsConfigurationError(
             f"genops_otel_posthog.integrations needs {name}, which is not installed; install it with: "
