@@ -90,6 +90,8 @@ class PostHogGovernance:
             # A file is sent by the server alone, in large pieces if nothing stands around it.
             if open_ is not None and response.is_streamed and not response.direct_passthrough:
                 response.response = Stream(open_.session, response.response)
+                # Not at the teardown, which may come while a part is made and the session is entered once more.
+                open_.block.__exit__(None, None, None)
                 open_.is_streaming = True
             return response
 
@@ -97,9 +99,10 @@ class PostHogGovernance:
             open_: _Open | None = flask.g.pop(_OPEN, None)
             if open_ is None:
                 return
-            open_.block.__exit__(None, None, None)
-            # What Flask answers an error with is a stream to it, too.
-            if error is not None or not open_.is_streaming:
+            if not open_.is_streaming:
+                open_.block.__exit__(None, None, None)
+                open_.session.close(error)
+            elif error is not None:  # what Flask answers an error with is a stream to it, too
                 open_.session.close(error)
 
         app.before_request(open_session)
