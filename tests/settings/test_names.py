@@ -32,7 +32,16 @@ def test_a_name_that_is_close_was_meant(name: str, meant: str):
 
 @pytest.mark.parametrize(
     "name",
-    ["POSTGRES_HOST", "POSTHOG_DEBUG", "POSTHOG_PROJECT_ID", "HOST", "API_KEY", "OTEL_SERVICE_NAME", "DATABASE_URL"],
+    [
+        "POSTGRES_HOST",
+        "POSTHOG_DEBUG",
+        "POSTHOG_PROJECT_ID",
+        "HOST",
+        "API_KEY",
+        "OTEL_SERVICE_NAME",
+        "DATABASE_URL",
+        "debug",
+    ],
 )
 def test_what_others_read_is_none_of_ours(name: str):
     assert list(foreign_names({name: "x"})) == []

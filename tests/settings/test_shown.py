@@ -15,6 +15,7 @@ SECRETS = {
     "GENOPS_DATABASE_URL": "postgresql://events:hunter2@db/analytics",
     "GENOPS_ALERT_WEBHOOK": "https://hooks.slack.com/services/T0/B0/hunter2",
     "GENOPS_ALERT_SECRET": "whsec_hunter2",
+    "GENOPS_AUDIT_KEY": "hunter2-hunter2-hunter2",
     "HTTPS_PROXY": "http://ann:hunter2@proxy:3128",
 }
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.requirement("S0-36")
 def test_every_variable_is_there_set_or_not():
     shown = {variable.name: variable for variable in shown_environment({"GENOPS_TEAM": "checkout"})}
     assert [name for name in (variable.name for variable in VARIABLES) if name not in shown] == []
+    everything = shown_environment({variable.name: "x" for variable in VARIABLES})
+    assert len({variable.name for variable in everything}) == len(everything)
     assert shown["GENOPS_TEAM"].value == "checkout"
     assert shown["GENOPS_GOVERNANCE_POLICY"][1:] == (None, "advisory")
 

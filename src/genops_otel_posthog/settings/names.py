@@ -16,8 +16,9 @@ from genops_otel_posthog.settings.variables import ANNOUNCED, VARIABLES
 PREFIX: Final = "GENOPS_"
 KNOWN: Final = frozenset(variable.name for variable in VARIABLES) | ANNOUNCED.keys()
 
-#: Words that our names begin with.
-_FIRST_WORDS: Final = tuple(dict.fromkeys(name.partition("_")[0] for name in sorted(KNOWN)))
+#: Words that our names begin with. Others read DEBUG, too, and most names that are close to it are theirs.
+_FIRST_WORDS: Final = ("GENOPS", "POSTHOG", "RUDDERSTACK")
+_OURS: Final = sorted(name for name in KNOWN if name.startswith(_FIRST_WORDS))
 _SIMILAR_WORD: Final = 0.8
 _SIMILAR_NAME: Final = 0.85
 
@@ -65,15 +66,15 @@ def foreign_names(environ: Mapping[str, str]) -> Iterator[ForeignName]:
 def meant_name(name: str) -> str | None:
     """Which variable of ours somebody who wrote ``name`` probably meant."""
     upper = name.upper()
-    if upper in KNOWN:
+    if upper in _OURS:
         return upper
     if upper in _SYNONYMS:
         return _SYNONYMS[upper]
     if upper.startswith(PREFIX):
-        ours = {known.removeprefix(PREFIX): known for known in sorted(KNOWN) if known.startswith(PREFIX)}
+        ours = {known.removeprefix(PREFIX): known for known in _OURS if known.startswith(PREFIX)}
         close = difflib.get_close_matches(upper.removeprefix(PREFIX), ours, n=1)
         return ours[close[0]] if close else None
     if not difflib.get_close_matches(upper.partition("_")[0], _FIRST_WORDS, n=1, cutoff=_SIMILAR_WORD):
         return None
-    close = difflib.get_close_matches(upper, sorted(KNOWN), n=1, cutoff=_SIMILAR_NAME)
+    close = difflib.get_close_matches(upper, _OURS, n=1, cutoff=_SIMILAR_NAME)
     return close[0] if close else None

@@ -13,7 +13,6 @@ from genops_otel_posthog.settings.variables import VARIABLES
 
 #: Variables of others that decide what becomes of our telemetry.
 _OTHERS: Final = (
-    "DEBUG",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",
@@ -54,7 +53,8 @@ def shown_environment(environ: Mapping[str, str] | None = None) -> list[ShownVar
     """
     environ = os.environ if environ is None else environ
     ours = {variable.name: variable.default.replace("`", "") for variable in VARIABLES}
-    rest = [name for name in (*sorted(KNOWN - ours.keys()), *_OTHERS) if environ.get(name, "").strip()]
+    others = dict.fromkeys((*sorted(KNOWN), *_OTHERS))
+    rest = [name for name in others if name not in ours and environ.get(name, "").strip()]
     return [ShownVariable(name, shown_value(name, environ.get(name, "")), ours.get(name)) for name in (*ours, *rest)]
 
 

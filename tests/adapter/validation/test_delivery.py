@@ -62,6 +62,16 @@ def test_both_switches_at_once_are_remarked_on(deliver: Callable[..., Any]) -> N
     assert "each span is counted once" in both.issue
 
 
+def test_events_of_the_application_in_the_outbox_have_it_tried(deliver: Callable[..., Any]) -> None:
+    found = deliver(GENOPS_EXPORT_SPANS="", GENOPS_DURABLE_CAPTURE="true", GENOPS_OUTBOX_PATH="")
+
+    assert [(finding.component, finding.level) for finding in found] == [
+        ("Span export", INFO),
+        ("Durable capture", OK),
+        ("Outbox", OK),
+    ]
+
+
 # --- the outbox ---------------------------------------------------------------------------------------------------
 
 

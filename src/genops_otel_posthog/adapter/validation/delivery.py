@@ -19,7 +19,8 @@ from genops_otel_posthog.errors import GenOpsConfigurationError, GenOpsError
 from genops_otel_posthog.places import MOUNTS, Mount, mount_of
 from genops_otel_posthog.settings import Settings
 
-_EXPORT, _OUTBOX, _RULES, _DESTINATIONS = "Span export", "Outbox", "Span rules", "Destinations"
+_EXPORT, _CAPTURE, _OUTBOX = "Span export", "Durable capture", "Outbox"
+_RULES, _DESTINATIONS = "Span rules", "Destinations"
 _A_VOLUME: Final = "export GENOPS_OUTBOX_PATH=/var/lib/my-app/outbox"
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
 _LAYERS: Final = ("overlay", "aufs")
@@ -42,8 +43,13 @@ def validate_delivery(environ: Mapping[str, str] | None = None, *, mounts: str |
     environ = os.environ if environ is None else environ
     settings = Settings.from_environ(environ, strict=False)
     findings = [*_export(settings, environ), *_rules(settings)]
-    if exports_spans(settings, environ) or settings.outbox_path is not None:
-        findings += [*_destinations(settings), *_outbox(settings, environ, _mounts() if mounts is None else mounts)]
+    exports = exports_spans(settings, environ)
+    if settings.durable_capture:
+        findings.append(success(_CAPTURE, "The application's own events go through the outbox."))
+    if exports:
+        findings += _destinations(settings)
+    if exports or settings.durable_capture or settings.outbox_path is not None:
+        findings += _outbox(settings, environ, _mounts() if mounts is None else mounts)
     return findings
 
 
