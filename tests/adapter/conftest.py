@@ -83,16 +83,27 @@ class Providers(dict[str, object]):
 
     def units(self) -> dict[object, int]:
         """Units of events by team."""
-        data = self._reader.get_metrics_data()
         return {
             (point.attributes or {}).get("genops.team"): int(point.value)
+            for point in self._points("genops.usage")
+            if (point.attributes or {}).get("genops.cost.meter") == "events"
+        }
+
+    def cost(self) -> float:
+        """``genops.cost.usage``, of everybody and every meter."""
+        return sum(point.value for point in self._points("genops.cost.usage"))
+
+    def _points(self, name: str) -> list[NumberDataPoint]:
+        data = self._reader.get_metrics_data()
+        return [
+            point
             for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
             for metric in scope.metrics
-            if metric.name == "genops.usage"
+            if metric.name == name
             for point in metric.data.data_points
-            if isinstance(point, NumberDataPoint) and (point.attributes or {}).get("genops.cost.meter") == "events"
-        }
+            if isinstance(point, NumberDataPoint)
+        ]
 
 
 @pytest.fixture

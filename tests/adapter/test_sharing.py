@@ -72,7 +72,7 @@ def test_a_limit_is_raised_while_the_application_runs(make_adapter: Any, receive
         adapter.update_budget(daily=-1)
 
 
-@pytest.mark.requirement("D-13", "S4-15")
+@pytest.mark.requirement("D-13", "S4-14", "S4-15")
 def test_the_environment_reaches_the_adapter(monkeypatch: pytest.MonkeyPatch, receiver: Any) -> None:
     for name, value in {
         "POSTHOG_API_KEY": "phc_from_env",

@@ -85,6 +85,17 @@ def test_a_week_is_compared_with_the_one_before(adapter: GenOpsPostHogAdapter) -
     }
 
 
+@pytest.mark.requirement("E-33")
+def test_the_metrics_of_opentelemetry_add_up_to_the_summary(make_adapter: Any, receiver: Any, providers: Any) -> None:
+    adapter = make_adapter(pricing_mode="list")
+    for number in range(7):
+        adapter.capture_event_with_governance("x", None, "ann", is_identified=number % 2 == 0)
+    adapter.evaluate_feature_flag_with_governance("beta", "ann")
+
+    assert providers.cost() == pytest.approx(adapter.get_cost_summary()["daily_costs"])
+    assert sum(span.attributes["genops.cost.amount"] for span in providers.spans) == pytest.approx(providers.cost())
+
+
 # --- metrics for others -----------------------------------------------------------------------------------------------
 
 

@@ -171,6 +171,7 @@ def test_posthog_enable_false_sends_nothing_whatever_the_key(
 # --- again, and off -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("D-14")
 def test_there_is_no_adapter_before_the_first_call() -> None:
     assert get_current_adapter() is None
 
@@ -213,6 +214,7 @@ def test_it_takes_over_what_was_instrumented_otherwise(receiver: LocalReceiver, 
     assert providers.teams == ["growth"]
 
 
+@pytest.mark.requirement("S4-35", "E-02")
 def test_uninstrumented_the_sdk_is_as_it_was(receiver: LocalReceiver, providers: Any) -> None:
     original = Client.capture
     auto_instrument(KEY, team="growth", posthog_host=receiver.url, **providers)

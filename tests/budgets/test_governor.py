@@ -347,7 +347,7 @@ def test_nothing_is_said_while_there_is_nothing_to_say(house: House) -> None:
 # --- alerts ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("D-19")
+@pytest.mark.requirement("D-19", "D-51")
 def test_a_threshold_alerts_once_among_all_processes(house: House) -> None:
     governors = [house.governor(daily(20), policy=BudgetPolicy.ADVISORY) for _ in range(3)]
 

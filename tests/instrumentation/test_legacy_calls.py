@@ -37,7 +37,7 @@ def capture(request, instrument, client, monkeypatch) -> Callable[..., Any]:
         (("u1", "signed_up", {"email": "e"}), {}, "u1", {"email": "e"}),
     ],
 )
-@pytest.mark.requirement("D-02", "E-02")
+@pytest.mark.requirement("D-02", "E-02", "S4-35")
 def test_an_old_shape_sends_what_it_always_meant(capture, client, receiver, args, kwargs, distinct_id, extra):
     with pytest.warns(DeprecationWarning, match="since version 6.0"):
         assert capture(*args, **kwargs)

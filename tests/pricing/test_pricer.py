@@ -47,11 +47,13 @@ def test_an_identified_event_costs_both_meters_and_names_the_primary_one(metered
     assert price == Price(248_000, 248_000, "events", 1, (("events", 1, 50_000), ("identified_events", 1, 198_000)), ())
 
 
+@pytest.mark.requirement("D-06")
 def test_the_two_meters_of_an_identified_event_have_free_tiers_of_their_own(metered):
     price = metered(events=1_500_000, identified_events=10).charge(IDENTIFIED)
     assert price.parts == (("events", 1, 50_000), ("identified_events", 1, 0))
 
 
+@pytest.mark.requirement("D-05")
 def test_a_call_whose_units_cross_a_boundary_is_charged_at_both_prices(metered):
     polls = (Charge("feature_flag_requests", 10),)
     assert metered(feature_flag_requests=999_996).charge(polls).amount_nano == 6 * 100_000

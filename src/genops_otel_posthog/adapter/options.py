@@ -47,6 +47,8 @@ _TAGS_THAT_ARE_OPTIONS: Final = {
     "alert_thresholds": "alert_thresholds",
     "escalation_policy": "alert_escalation",
 }
+_TAGS_ABOUT_SPANS: Final = ("otel_export", "tracing_enabled")
+_OFF: Final = frozenset({"false", "no", "off", "0", "disabled"})
 _ENVIRONMENT: Final = tuple(variable.name for variable in VARIABLES)
 _ENCODED: Final = tuple(map(os.environ.encodekey, _ENVIRONMENT))
 
@@ -126,6 +128,8 @@ class AdapterOptions:
 
         environment = Settings.from_environ(strict=True)
         merged = merge_options(environment, arguments)
+        if any(str((tags or {}).get(tag, "")).strip().lower() in _OFF for tag in _TAGS_ABOUT_SPANS):
+            merged = replace(merged, spans=frozenset())
         if not alerts:
             merged = replace(merged, alert_webhook=None)
         unnamed = tuple(field for field in ("team", "project") if getattr(merged, field) is None)
