@@ -10,6 +10,7 @@ from typing import Any
 import posthog
 import pytest
 from opentelemetry import trace
+from posthog.client import Client
 
 from genops_otel_posthog import (
     GenOpsBudgetExceededError,
@@ -18,6 +19,7 @@ from genops_otel_posthog import (
     PostHogInstrumentor,
     governance,
 )
+from genops_otel_posthog.adapter.governed_client import forget_all
 
 LIST_PRICE = 0.00005
 IDENTIFIED = LIST_PRICE + 0.000198
@@ -291,6 +293,20 @@ def test_instrumented_or_not_an_event_is_counted_once(
     assert [span.name for span in providers.spans] == ["capture first", "capture second"]
     assert providers.teams == ["growth", "growth"]
     assert {event.properties["genops_team"] for event in receiver.events()} == {"growth"}
+    assert providers.units() == {"growth": 2}
+
+
+def test_whichever_comes_first_nothing_stays_behind(make_adapter: Any, receiver: Any, providers: Any) -> None:
+    originals = (Client.__dict__["_enqueue"], posthog.client.flags)
+    PostHogInstrumentor().instrument(team="platform", **providers)
+    make_adapter().capture_event_with_governance("beside")
+    PostHogInstrumentor().uninstrument()
+    result = make_adapter().capture_event_with_governance("alone")
+    make_adapter().flush()
+    forget_all()
+
+    assert (Client.__dict__["_enqueue"], posthog.client.flags) == originals
+    assert result["list_cost"] == LIST_PRICE
     assert providers.units() == {"growth": 2}
 
 

@@ -18,7 +18,7 @@ from genops_otel_posthog.instrumentation.captures import CaptureAccount
 from genops_otel_posthog.instrumentation.enforcement import Enforcement
 from genops_otel_posthog.instrumentation.operations import ASYNC_CLIENT_COROUTINES, ASYNC_CLIENT_METHODS, CLIENT_METHODS
 from genops_otel_posthog.instrumentation.options import merge_options
-from genops_otel_posthog.instrumentation.own_calls import step_back
+from genops_otel_posthog.instrumentation.own_calls import step_back, step_forth
 from genops_otel_posthog.instrumentation.patches import Patches, Switch
 from genops_otel_posthog.instrumentation.telemetry import RequestHook, ResponseHook, Telemetry
 from genops_otel_posthog.instrumentation.waists import WAISTS
@@ -104,9 +104,9 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
         self._watch = CaptureWatch(settings, self.metering.meter)
         self._switch = Switch()
         self._patches = Patches()
+        step_back()
         self._watch.put_around(self._patches, self._switch)
         self._replace_functions(telemetry, self._switch, self._patches)
-        step_back(back=True)
         if settings.export_spans:
             _export_spans(tracer_provider)
 
@@ -126,9 +126,9 @@ class PostHogInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base c
 
     def _uninstrument(self, **_: Any) -> None:
         self._switch.on = self._switch.in_calls = False
-        step_back(back=False)
         self._patches.undo()
         self._watch.close()
+        step_forth()
         self.metering.close()
 
     @property

@@ -27,7 +27,8 @@ _lock = threading.Lock()
 _calls = Switch(on=False)
 _events = Switch()
 _patches = Patches()
-_watch: CaptureWatch | None = None
+_begun: tuple[Telemetry, CaptureWatch] | None = None
+_is_back = False
 
 
 def begin_own_calls(telemetry: Telemetry, settings: Settings, meter: Meter) -> None:
@@ -39,28 +40,51 @@ def begin_own_calls(telemetry: Telemetry, settings: Settings, meter: Meter) -> N
         settings: Whether captured events are durable, and where they wait then.
         meter: Reports what becomes of them.
     """
-    global _watch
+    global _begun
     with _lock:
-        if _watch is None:
-            _watch = CaptureWatch(settings, meter)
-            _watch.put_around(_patches, _events)
-            for module, name, meter_at in WAISTS:
-                _patches.replace(module, name, meter_at(telemetry, _calls))
+        if _begun is None:
+            _begun = telemetry, CaptureWatch(settings, meter)
+            if not _is_back:
+                _put(*_begun)
 
 
 def end_own_calls() -> None:
     """Takes all of it off; nobody makes such calls any more."""
-    global _watch
+    global _begun
     with _lock:
-        if _watch is not None:
-            _patches.undo()
-            _watch.close()
-            _watch = None
+        if _begun is not None:
+            _take_off()
+            _begun[1].close()
+            _begun = None
 
 
-def step_back(*, back: bool) -> None:
-    """Whether somebody else observes all calls, these too, at the same places."""
-    _calls.in_calls = _events.on = not back
+def step_back() -> None:
+    """Makes room for somebody who will observe all calls, these too, at the same places."""
+    global _is_back
+    with _lock:
+        _is_back = True
+        _take_off()
+
+
+def step_forth() -> None:
+    """They have taken theirs off."""
+    global _is_back
+    with _lock:
+        _is_back = False
+        if _begun is not None:
+            _put(*_begun)
+
+
+def _put(telemetry: Telemetry, watch: CaptureWatch) -> None:
+    _calls.in_calls = _events.on = True
+    watch.put_around(_patches, _events)
+    for module, name, meter in WAISTS:
+        _patches.replace(module, name, meter(telemetry, _calls))
+
+
+def _take_off() -> None:
+    _calls.in_calls = _events.on = False
+    _patches.undo()
 
 
 def make(call: PostHogCall, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _T:
