@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from genops_otel_posthog.export.outbox.cursor import Position
+from genops_otel_posthog.export.outbox.removal import remove_events
 from genops_otel_posthog.export.outbox.segment_file import make_record
 from genops_otel_posthog.export.outbox.segments import adopt, create, lock_orphan
-from genops_otel_posthog.export.outbox.waiting import WaitingEvent, remove_events, waiting_events, waiting_segments
+from genops_otel_posthog.export.outbox.waiting import WaitingEvent, waiting_events, waiting_segments
 
 from .conftest import event, numbers
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter.compliance.audit_trail import AuditTrail
-from genops_otel_posthog.adapter.compliance.consent import USUAL_PURPOSE, ConsentStore, checked_purpose
+from genops_otel_posthog.adapter.compliance.consent import ConsentStore
 from genops_otel_posthog.adapter.compliance.consent_gate import ConsentGate, Withheld
 from genops_otel_posthog.adapter.compliance.obligations import Obligations
 from genops_otel_posthog.adapter.compliance.opening import opened
-from genops_otel_posthog.adapter.compliance.personal_data import Erasure, PersonalData
+from genops_otel_posthog.adapter.compliance.people import People
+from genops_otel_posthog.adapter.compliance.personal_data import PersonalData
 from genops_otel_posthog.adapter.compliance.property_rules import PropertyRules
 from genops_otel_posthog.adapter.compliance.pseudonyms import Pseudonyms, is_pseudonym
 from genops_otel_posthog.adapter.compliance.recording import Recording, Tally, warn_once
@@ -40,7 +40,7 @@ class Admitted(NamedTuple):
     properties: dict[str, Any]
 
 
-class Compliance:
+class Compliance(People):
     """See the module. One for each set of tags; used by many threads at once.
 
     Args:
@@ -73,18 +73,13 @@ class Compliance:
             raise GenOpsValidationError("consent is required, so there must be a store to look it up in")
         if obligations.audit and trail is None:
             raise GenOpsValidationError("an audit trail is required, so there must be one to write to")
-        self.obligations = obligations
-        self.trail = trail
-        self.consent = consent
-        self._rules = rules or PropertyRules()
-        self._pseudonyms = pseudonyms
-        self._held = list(held)
-        self._clock = clock
-        self._stamps = Stamps(obligations, clock)
         self._tally = Tally()
-        self._recording = Recording(
-            trail, self._tally, strict=obligations.strict, retention_days=obligations.audit_days
-        )
+        strict, days = obligations.strict, obligations.audit_days
+        recording = Recording(trail, self._tally, strict=strict, retention_days=days)
+        super().__init__(consent, trail, recording, pseudonyms, held, clock)
+        self.obligations = obligations
+        self._rules = rules or PropertyRules()
+        self._stamps = Stamps(obligations, clock)
         self._gate: ConsentGate | None = None
         if obligations.consent and consent is not None:
             self._gate = ConsentGate(consent, obligations.policy, self._tally, purposes or {}, exempt_events)
@@ -243,93 +238,6 @@ class Compliance:
         """
         return self._tally.counts()
 
-    # --- people ----------------------------------------------------------------------------------------------------
-
-    def grant_consent(self, distinct_id: str, purpose: str = USUAL_PURPOSE, *, source: str = "") -> None:
-        """Keeps that a person has agreed to a purpose.
-
-        Args:
-            distinct_id: The person, by the id that events will have.
-            purpose: What for.
-            source: Where it was said: a form, the version of a text.
-
-        Raises:
-            GenOpsValidationError: The purpose is no text.
-            GenOpsError: It cannot be kept.
-        """
-        self._said(distinct_id, purpose, granted=True, source=source)
-
-    def withdraw_consent(self, distinct_id: str, purpose: str = USUAL_PURPOSE, *, source: str = "") -> None:
-        """Keeps that a person does not agree any more. From now on, in every process, nothing is sent for it.
-
-        Args and errors are those of :meth:`grant_consent`.
-        """
-        self._said(distinct_id, purpose, granted=False, source=source)
-
-    def hold(self, data: PersonalData) -> None:
-        """Adds a place of the application's own to what :meth:`erase_person` and :meth:`export_person` look at."""
-        self._held.append(data)
-
-    def erase_person(self, distinct_id: str) -> Erasure:
-        """Deletes what is held on this machine about a person, and writes the request to the audit trail.
-
-        Args:
-            distinct_id: The person.
-
-        Raises:
-            GenOpsError: A place cannot be used; those before it have been erased. Ask again.
-        """
-        ids = self._ids(distinct_id)
-        now = datetime.fromtimestamp(self._clock(), timezone.utc)
-        erased: dict[str, int] = {}
-        left: dict[str, int] = {}
-        if self.consent is not None:
-            erased["consent"] = max(self.consent.erase(each) for each in ids)
-        for place in self._held:
-            erased[place.name], left[place.name] = place.erase(ids)
-        report = Erasure(now, erased, left)
-        facts = {f"erased_{name}": count for name, count in erased.items()}
-        facts |= {f"left_{name}": count for name, count in left.items() if count}
-        number = self._write(
-            "erasure_requested",
-            "complete" if report.complete else "incomplete",
-            distinct_id,
-            {"deadline": report.deadline, **facts},
-        )
-        return Erasure(now, erased, left, number)
-
-    def export_person(self, distinct_id: str) -> dict[str, Any]:
-        """Everything that is held on this machine about a person, ready for JSON.
-
-        Args:
-            distinct_id: The person.
-
-        Raises:
-            GenOpsError: A place cannot be read.
-        """
-        from genops_otel_posthog.adapter.compliance.audit_check import intact_entries
-
-        ids = self._ids(distinct_id)
-        document: dict[str, Any] = {
-            "distinct_id": distinct_id,
-            "exported_at": datetime.fromtimestamp(self._clock(), timezone.utc).isoformat(),
-            "consent": []
-            if self.consent is None
-            else [each.document() for each in self.consent.of_person(distinct_id)],
-        }
-        for place in self._held:
-            document[place.name] = place.of_person(ids)
-        number = self._write("access_requested", "exported", distinct_id, {})
-        document["audit"] = []
-        if self.trail is not None and number is not None:
-            subject = self.trail.subject(distinct_id)
-            document["audit"] = [
-                dict(entry.content)
-                for entry in intact_entries(self.trail.directory)
-                if entry.content.get("subject") == subject
-            ]
-        return document
-
     def close(self) -> None:
         """Synchronises the audit trail with the disk and closes it; it is opened again if it is used again.
 
@@ -338,20 +246,3 @@ class Compliance:
         """
         if self.trail is not None:
             self.trail.close()
-
-    # --- what these are made of ------------------------------------------------------------------------------------
-
-    def _said(self, distinct_id: str, purpose: str, *, granted: bool, source: str) -> None:
-        if self.consent is None:
-            raise GenOpsValidationError("no tag asks for consent, so none is kept; set the tag consent_required=true")
-        purpose = checked_purpose(purpose)
-        for each in self._ids(distinct_id):  # results give the pseudonym back, which may be used as an id then
-            self.consent.put(each, purpose, granted=granted, source=source)
-        self._write("consent", "granted" if granted else "withdrawn", distinct_id, {"purpose": purpose})
-
-    def _ids(self, distinct_id: str) -> frozenset[str]:
-        pseudonym = () if self._pseudonyms is None else (self._pseudonyms.of(distinct_id),)
-        return frozenset((distinct_id, *pseudonym))
-
-    def _write(self, action: str, outcome: str, distinct_id: str | None, facts: Mapping[str, Any]) -> int | None:
-        return self._recording.write(action, outcome, None if distinct_id is None else str(distinct_id), facts)

@@ -101,7 +101,7 @@ class WaitingData:
 
     def erase(self, ids: Collection[str]) -> tuple[int, int]:
         """See :class:`PersonalData`."""
-        from genops_otel_posthog.export.outbox.waiting import remove_events
+        from genops_otel_posthog.export.outbox.removal import remove_events
 
         if not self._directory.is_dir():
             return 0, 0

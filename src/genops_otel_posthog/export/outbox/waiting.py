@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -152,7 +152,7 @@ def requeue(directory: Path, letters: Sequence[DeadLetter]) -> int:
     prepare(directory)
     for destination in sorted({letter.destination for letter in letters}):
         bodies = [letter.body for letter in letters if letter.destination == destination]
-        _write_anew(directory, "normal", (destination,), bodies)
+        write_anew(directory, "normal", (destination,), bodies)
     return dead_letters(directory).remove([letter.id for letter in letters])
 
 
@@ -196,50 +196,8 @@ def purge(directory: Path, *, destination: str | None, before: datetime | None) 
     return thrown, left
 
 
-def remove_events(directory: Path, unwanted: Callable[[WaitingEvent], bool]) -> tuple[int, int]:
-    """Throws away single events that wait, for good, from segments that no living process has.
-
-    The others of such a segment are written to new ones, and are on disk before the old one goes: a crash in between
-    sends them twice, under their uuids, and loses none.
-
-    Args:
-        unwanted: Which.
-
-    Returns:
-        How many events were thrown away, and how many belong to living processes and were left.
-
-    Raises:
-        OSError: The directory cannot be used.
-    """
-    removed = left = 0
-    for path in segments_in(directory):
-        found = sum(unwanted(event) for event in _events_in(path))
-        if not found:
-            continue
-        descriptor = lock_orphan(path)
-        if descriptor is None:
-            left += found if path.exists() else 0
-            continue
-        kept: dict[tuple[str, ...], list[bytes]] = {}
-        importance = "normal"
-        for event in _events_in(path):
-            importance = event.importance
-            if unwanted(event):
-                removed += 1
-            else:
-                kept.setdefault(event.destinations, []).append(event.body)
-        segment, _ = adopt(path, descriptor, read_header(descriptor).destinations)
-        try:
-            for destinations, bodies in kept.items():
-                _write_anew(directory, importance, destinations, bodies)
-        except OSError:
-            segment.release()
-            raise
-        segment.remove()
-    return removed, left
-
-
-def _events_in(path: Path) -> Iterator[WaitingEvent]:
+def events_in(path: Path) -> Iterator[WaitingEvent]:
+    """The events that wait in a segment; none when it is gone, or is none."""
     try:
         with closing(_Reader(path)) as reader:
             yield from reader.events()
@@ -247,8 +205,12 @@ def _events_in(path: Path) -> Iterator[WaitingEvent]:
         return
 
 
-def _write_anew(directory: Path, importance: str, destinations: tuple[str, ...], bodies: Sequence[bytes]) -> None:
-    """A segment that waits for a process to deliver it."""
+def write_anew(directory: Path, importance: str, destinations: tuple[str, ...], bodies: Sequence[bytes]) -> None:
+    """Writes a segment that waits for a process to deliver it.
+
+    Raises:
+        OSError: It cannot be written; then it is not there.
+    """
     segment = create(directory, importance, destinations, number=secrets.randbelow(1 << 30))
     for body in bodies:
         record = make_record(body, segment.seed)
