@@ -13,6 +13,7 @@ from .conftest import GUIDE_GDPR
 ADA, BOB = "ada@example.com", "bob@example.com"
 
 
+@pytest.mark.newest
 @pytest.mark.requirement("S4-49", "E-27")
 def test_without_consent_nothing_waits_in_the_outbox_and_with_it_the_event_does(receiver, home, providers):
     adapter = auto_instrument(
