@@ -239,14 +239,15 @@ def test_shutdown_gives_up_when_the_sdk_would_and_nothing_is_lost(durable, new_c
     durable()
     client = new_client(max_retries=0)
     with receiver.fail("capture", status=503):
+        getattr(client, "capture_ai", client.capture)("$ai_generation", distinct_id="u1")
         client.capture("e", distinct_id="u1")
         client.shutdown()
-        assert len(waiting(outbox)) == 1
+        assert len(waiting(outbox)) == 2
     PostHogInstrumentor().uninstrument()
 
     durable()
     new_client()  # it captures nothing; what was left behind is delivered all the same
-    assert receiver.wait_for_events(1)
+    assert len(receiver.wait_for_events(2)) == 2
 
 
 @pytest.mark.newest

@@ -123,7 +123,7 @@ def deliver_for_client(durable: DurableCaptures, switch: Switch) -> Around:
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def _register_duplicate_client(self: Any) -> Any:
             if switch.on and self.send and not self.disabled:
-                durable.kept_for(durable.address_of(self), only_if_waiting=True)
+                durable.kept_by(self, only_if_waiting=True)
             return original(self)
 
         return _register_duplicate_client

@@ -134,6 +134,14 @@ class DurableCaptures:
             kept.close(0.0)  # another thread was faster
         return known
 
+    def kept_by(self, sender: Any, *, only_if_waiting: bool = False) -> Kept | None:
+        """The same for a client, a lane or a consumer of the SDK. Never raises."""
+        try:
+            return self.kept_for(self.address_of(sender), only_if_waiting=only_if_waiting)
+        except Exception:
+            _logger.exception("GENOPS_DURABLE_CAPTURE: this PostHog client is not understood; it works as before")
+            return None
+
     def keep(self, kept: Kept, event: Mapping[str, Any]) -> bool:
         """Appends an event; whether it is there. Never raises."""
         try:
@@ -159,7 +167,7 @@ class DurableCaptures:
         self.captures.pass_outbox(number)
 
     def flush(self, key: object, host: object, timeout: float | None, patience: float) -> None:
-        """Waits for everything of clients with a key and a host.
+        """Waits for everything of clients with a key and a host. Never raises.
 
         Args:
             key: Project key.
@@ -170,7 +178,12 @@ class DurableCaptures:
         deadline = None if timeout is None else monotonic() + timeout
         for address, kept in list(self._kept.items()):
             if kept is not None and (address.key, address.host) == (key, host):
-                kept.flush(None if deadline is None else max(0.0, deadline - monotonic()), patience)
+                try:
+                    kept.flush(None if deadline is None else max(0.0, deadline - monotonic()), patience)
+                except Exception:
+                    _logger.exception(
+                        "GENOPS_DURABLE_CAPTURE: nobody could wait for the outbox; it delivers all the same"
+                    )
 
     def close(self) -> None:
         """Lets go of the outbox; what is not delivered waits there for the next process."""

@@ -22,7 +22,7 @@ def kept_of(durable: DurableCaptures, sender: Any) -> Kept | None:
     """The outbox of a client, lane or consumer; it remembers it."""
     known: tuple[DurableCaptures, Kept | None] | None = vars(sender).get(_KEPT)
     if known is None or known[0] is not durable:
-        known = durable, durable.kept_for(durable.address_of(sender))
+        known = durable, durable.kept_by(sender)
         setattr(sender, _KEPT, known)
     return known[1]
 
@@ -54,7 +54,7 @@ def deliver_for_lane(durable: DurableCaptures, switch: Switch) -> Around:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             if switch.on and self.send and self.available and self.api_key:
-                durable.kept_for(durable.address_of(self), only_if_waiting=True)
+                durable.kept_by(self, only_if_waiting=True)
 
         return __init__
 
@@ -113,7 +113,7 @@ def deliver_for_consumer(durable: DurableCaptures, switch: Switch) -> Around:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             if switch.on and self.api_key:
-                durable.kept_for(durable.address_of(self), only_if_waiting=True)
+                durable.kept_by(self, only_if_waiting=True)
 
         return __init__
 

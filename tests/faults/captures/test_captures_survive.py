@@ -66,6 +66,19 @@ def test_a_process_in_synchronous_mode_that_is_killed_loses_nothing(
     assert len(delivered()) == 1
 
 
+def test_a_process_that_is_told_to_end_with_events_queued_has_all_of_them_delivered(
+    start: Start, delivered: Delivered, receiver: LocalReceiver
+) -> None:
+    """SIGTERM, which nobody handles: without the outbox this is the end of all of them."""
+    with receiver.fail("capture", status=503):
+        application = start(count=50, wait=True)
+        application.hear(events=50)
+        application.process.terminate()
+        application.process.wait(30)
+
+    assert delivered() == sorted(application.captured)
+
+
 def test_forked_workers_that_end_without_exit_handlers_lose_nothing(
     start: Start, delivered: Delivered, receiver: LocalReceiver
 ) -> None:
