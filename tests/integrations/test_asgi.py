@@ -196,6 +196,22 @@ async def test_the_owner_may_be_a_coroutine_function(project: Any, governed: Ser
     assert (event.properties["genops_customer_id"], event.properties["genops_feature"]) == ("initech", "checkout")
 
 
+async def test_what_a_server_shares_between_requests_stays_as_it_is(project: Any) -> None:
+    shared = {"database": "of the lifespan"}
+    seen: list[dict[str, Any]] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["state"])
+
+    app = PostHogGovernanceMiddleware(inner, adapter=project.adapter)
+    for _ in range(2):
+        await app({"type": "http", "path": "/", "headers": [], "state": shared}, _never, _never)
+
+    assert shared == {"database": "of the lifespan"}
+    assert [state["database"] for state in seen] == ["of the lifespan"] * 2
+    assert seen[0]["analytics_session"] is not seen[1]["analytics_session"]
+
+
 async def test_health_checks_can_be_left_out(project: Any, governed: Serve) -> None:
     async with governed(excluded_paths=["/healthz"]) as client:
         assert (await client.get("/healthz")).text == "False"

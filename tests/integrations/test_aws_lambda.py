@@ -129,6 +129,17 @@ def test_waiting_ends_before_the_deadline_and_what_is_left_is_said(
     assert "GENOPS_DURABLE_CAPTURE=true" in caplog.text
 
 
+def test_a_handler_can_be_called_without_a_context(project: Any) -> None:
+    @governed_handler(adapter=project.adapter)
+    def handler(event: Any, context: Any) -> str:
+        project.adapter.capture_event_with_governance("order_completed", distinct_id="ann")
+        return "done"
+
+    assert handler({}, None) == "done"
+    assert len(project.delivered("order_completed")) == 1
+    assert len(project.sessions()) == 1
+
+
 def test_a_coroutine_function_is_refused_because_lambda_would_not_await_it(project: Any) -> None:
     async def handler(event: Any, context: Any) -> None: ...
 
@@ -153,7 +164,7 @@ def test_what_posthog_did_not_take_is_on_disk_when_the_function_answers_and_deli
     }
 
     with receiver.fail("capture", status=503), LambdaService(tmp_path, lambda: None, **variables) as service:
-        answered = service.invoke({"Records": ["INSERT", "MODIFY"]}, seconds=3)
+        answered = service.invoke({"Records": ["INSERT", "MODIFY"]}, seconds=1.5)
         assert "Not everything was delivered before the invocation ended" in service.log
     assert (answered.kind, receiver.events("lambda_processed", token="phc_durable")) == ("response", [])
 

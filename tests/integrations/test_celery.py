@@ -156,6 +156,14 @@ def test_a_task_that_is_called_in_place_stands_in_the_session_of_the_caller(proj
     assert project.customers("charged") == ["acme"]
 
 
+def test_a_header_of_somebody_else_s_is_passed_over(project: Project) -> None:
+    app = new_app()
+    govern(app, adapter=project.adapter)
+    app.tasks["charge"].apply(headers={"genops": "of another make"})
+
+    assert project.customers("charged") == [None]
+
+
 def test_governing_an_application_again_changes_nothing(project: Project) -> None:
     app = new_app()
     govern(app, adapter=project.adapter)

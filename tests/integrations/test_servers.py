@@ -137,7 +137,6 @@ def ask_all(server: Server) -> list[tuple[str, str]]:
     return [(customer, server.ask(customer)) for customer in customers]
 
 
-@pytest.mark.newest
 @pytest.mark.requirement("E-40", "S4-70")
 def test_workers_that_gunicorn_forked_deliver_everything_although_the_adapter_is_older(
     serve: Callable[..., Server], receiver: LocalReceiver

@@ -72,7 +72,8 @@ class PostHogGovernanceMiddleware:
             return
         fields = await self._sessions.owner_awaited(scope)
         session = self._sessions.open(self._session_name, fields, partial(_header, scope["headers"]))
-        scope.setdefault("state", {})["analytics_session"] = session.session
+        # A mapping of the request's own, whether or not the server made one.
+        scope["state"] = {**scope.get("state", {}), "analytics_session": session.session}
         try:
             with session.active():
                 await self._app(scope, receive, send)

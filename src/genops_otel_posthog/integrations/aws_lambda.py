@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import math
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -70,7 +71,8 @@ def governed_handler(
         def governed(event: Any, context: Any) -> _Answer:
             headers = _headers(event)
             session = sessions.open(session_name, sessions.owner_of(event, context), headers.get)
-            context.analytics_session = session.session
+            if context is not None:
+                context.analytics_session = session.session
             failure: BaseException | None = None
             try:
                 with session.active():
@@ -96,7 +98,9 @@ def _headers(event: Any) -> dict[str, str]:
 
 
 def _seconds_left(context: Any) -> float:
-    """Until Lambda ends the invocation."""
+    """Until Lambda ends the invocation; who calls a handler in a test may give no context."""
+    if context is None:
+        return math.inf
     milliseconds: float = context.get_remaining_time_in_millis()
     return milliseconds / 1000
 

@@ -104,7 +104,8 @@ def _resolver() -> AttributionResolver:
 
 
 def _open(sessions: Sessions, name: str, task: Any, args: Any, kwargs: Any) -> None:
-    carried: dict[str, str] = getattr(task.request, _HEADER, None) or {}
+    given = getattr(task.request, _HEADER, None)
+    carried: dict[str, str] = given if isinstance(given, dict) else {}
     fields = fields_of(Attribution.from_attributes(carried)) | sessions.owner_of(task, args, kwargs)
     session = sessions.open(name, fields, carried.get)
     block = session.active()
