@@ -148,6 +148,7 @@ def test_a_coroutine_function_is_refused_because_lambda_would_not_await_it(proje
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="AWS publishes its runtime client for Linux")
 def test_what_posthog_did_not_take_is_on_disk_when_the_function_answers_and_delivered_by_the_next(
     receiver: LocalReceiver, tmp_path: Path

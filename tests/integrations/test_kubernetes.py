@@ -254,6 +254,7 @@ posthog.capture("page_viewed", distinct_id="ann")
 
 
 @pytest.mark.newest
+@pytest.mark.slow
 def test_an_application_that_was_not_changed_is_governed_by_what_the_operator_injects(
     receiver: LocalReceiver, tmp_path: Path
 ) -> None:
