@@ -72,7 +72,7 @@ def test_the_validation_says_what_is_right_and_what_is_not(quick_start: Any) -> 
     assert "accepts the key" in quick_start.out
     assert "Cost belongs to team analytics-team" in quick_start.out
     assert "No OpenTelemetry tracer provider is set up" in quick_start.out
-    assert "1 warnings, 0 errors" in quick_start.out
+    assert "1 warning, 0 errors" in quick_start.out
 
 
 def test_what_is_printed_does_not_hold_the_key(quick_start: Any) -> None:
