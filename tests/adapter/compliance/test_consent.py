@@ -90,7 +90,7 @@ def test_the_file_is_for_its_user_alone(file):
 
 
 def test_the_ids_of_people_are_not_in_the_file(file):
-    assert all(b"ada" not in path.read_bytes() for path in file.path.parent.iterdir())
+    assert all(b"@example" not in path.read_bytes() for path in file.path.parent.iterdir())
 
 
 def test_another_process_sees_at_once_what_was_withdrawn(file):

@@ -199,13 +199,25 @@ def test_what_identifies_a_patient_is_in_no_request_no_file_and_on_no_span(town,
     }
     adapter.capture_event_with_governance("visit_booked", {**secrets, "ward": "cardiology"}, "visit-1", True)
     adapter.evaluate_feature_flag_with_governance(
-        "triage", "visit-1", {"email": EMAIL}, groups={"clinic": "c-1"}, group_properties={"clinic": {"phone": "0044"}}
+        "triage",
+        "visit-1",
+        {"email": EMAIL},
+        groups={"clinic": "c-1"},
+        group_properties={"clinic": {"phone": "+44 161 496 0000"}},
     )
     assert adapter.flush()
     (event,) = town.receiver.wait_for_events(1, event="visit_booked")
     assert event.properties["ward"] == "cardiology"
     assert event.properties["$geoip_disable"] is True
-    for secret in ("Lovelace", "7946", "James Square", EMAIL, "MRN-77812", "078-05-1120", "0044"):
+    for secret in (
+        "Lovelace",
+        "+44 20 7946 0000",
+        "James Square",
+        EMAIL,
+        "MRN-77812",
+        "078-05-1120",
+        "+44 161 496 0000",
+    ):
         assert everywhere(secret) == [], secret
     assert b"cardiology" in town.wire(), "so it would have been seen"
 
