@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from genops_otel_posthog.export.rules.shapes import Names, Shape, Shapes
@@ -217,15 +218,15 @@ _STATUS_IN_TEXT = re.compile(r"\b(?:status|error) code:? ([1-5]\d\d)\b", re.IGNO
 
 #: What a rule can ask for besides attributes, by the name it is asked for.
 FACTS: Mapping[str, Callable[[SpanView], Any]] = {
-    "span.name": lambda span: span.name,
-    "span.kind": lambda span: span.kind,
-    "span.status": lambda span: span.status,
-    "span.duration_ms": lambda span: span.milliseconds,
+    "span.name": attrgetter("name"),
+    "span.kind": attrgetter("kind"),
+    "span.status": attrgetter("status"),
+    "span.duration_ms": attrgetter("milliseconds"),
     "span.error": SpanView.error_message,
     "span.start": lambda span: iso_time(span.start),
     "span.end": lambda span: iso_time(span.end),
-    "scope.name": lambda span: span.scope,
-    "scope.version": lambda span: span.scope_version,
+    "scope.name": attrgetter("scope"),
+    "scope.version": attrgetter("scope_version"),
 }
 RESOURCE_PREFIX = "resource."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from genops_otel_posthog.export.rules.ai import openinference, semconv, traceloop, vercel
+from genops_otel_posthog.export.rules.ai import openinference, semconv, semconv_names, traceloop, vercel
 from genops_otel_posthog.export.rules.ai.call import AiCall
 from genops_otel_posthog.export.rules.shapes import Names
 
@@ -16,7 +16,7 @@ _DIALECTS: Final = (
     (Names(*openinference.MARKERS), openinference.read),
     (Names(*vercel.MARKERS), vercel.read),
     (Names(*traceloop.MARKERS), traceloop.read),
-    (Names(*semconv.MARKERS), semconv.read),
+    (Names(*semconv_names.MARKERS), semconv.read),
 )
 
 #: Attributes of which one at least stands on every span about an AI call.
