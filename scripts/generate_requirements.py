@@ -1,11 +1,9 @@
 """Write ``docs/requirements.md``: what the package is meant to do, and the tests that show that it does.
 
 A test names the numbers that it shows with ``@pytest.mark.requirement("S3-01", …)``; ``tests/requirements.yaml`` has a
-sentence for each number. Numbers that no test names yet stand in ``tests/requirements_unclaimed.txt``, from which this
-program takes those that one names. Nothing puts any in.
+sentence for each number.
 
-Usage: ``python scripts/generate_requirements.py [--check]``. ``--check`` writes nothing and exits 1 when a file is
-stale.
+Usage: ``python scripts/generate_requirements.py [--check]``. ``--check`` writes nothing and exits 1 when it is stale.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ from generate_semconv import ROOT, stale_files
 
 PAGE = Path("docs/requirements.md")
 SENTENCES = Path("tests/requirements.yaml")
-UNCLAIMED = Path("tests/requirements_unclaimed.txt")
 MARK = "requirement"
 
 
@@ -88,13 +85,8 @@ def claims(root: Path) -> list[Claim]:
     return sorted(set(found), key=lambda claim: (claim.number, claim.file, claim.test or ""))
 
 
-def unclaimed(root: Path) -> list[str]:
-    """The numbers that are known to be without a test."""
-    return (root / UNCLAIMED).read_text(encoding="utf-8").split() if (root / UNCLAIMED).exists() else []
-
-
 def rendered(root: Path) -> dict[Path, str]:
-    """The text of the page, and of the list of numbers without a test."""
+    """The text of the page."""
     by_number: dict[str, list[Claim]] = {}
     for claim in claims(root):
         by_number.setdefault(claim.number, []).append(claim)
@@ -111,14 +103,13 @@ def rendered(root: Path) -> dict[Path, str]:
         for number, sentence in section.requirements.items():
             tests = (f"`{c.file}::{c.test}`" if c.test else f"`{c.file}`" for c in by_number.get(number, ()))
             lines.append(f"| {number} | {sentence} | {', '.join(tests)} |")
-    left = [number for number in dict.fromkeys(unclaimed(root)) if number not in by_number]
-    return {PAGE: "\n".join(lines) + "\n", UNCLAIMED: "".join(f"{number}\n" for number in left)}
+    return {PAGE: "\n".join(lines) + "\n"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write both files, or with ``--check`` only compare. Returns the exit code."""
+    """Write the page, or with ``--check`` only compare. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Write the page that says which test shows which requirement.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when it is stale")
     check = parser.parse_args(arguments).check
     files = rendered(ROOT)
     stale = stale_files(ROOT, files)
