@@ -16,7 +16,7 @@ Start = Callable[..., Any]
 Delivered = Callable[[], "list[str]"]
 
 
-@pytest.mark.parametrize("events", [1, 700])
+@pytest.mark.parametrize("events", [1, pytest.param(700, marks=pytest.mark.slow)])
 def test_a_process_killed_right_after_capture_returned_has_every_event_delivered_by_the_next_one(
     start: Start, delivered: Delivered, receiver: LocalReceiver, events: int
 ) -> None:
@@ -94,11 +94,11 @@ def test_an_application_that_ends_during_an_outage_says_so_and_the_next_one_deli
     start: Start, delivered: Delivered, receiver: LocalReceiver
 ) -> None:
     with receiver.fail("capture", status=503):
-        application = start(count=3_000, shutdown=True)
+        application = start(count=1_000, shutdown=True)
         application.end()
 
-    assert application.said == {"account": "3000 3000 0 0", "holds": "True"}
-    assert "3000 events are not delivered yet" in application.log
+    assert application.said == {"account": "1000 1000 0 0", "holds": "True"}
+    assert "1000 events are not delivered yet" in application.log
     assert "are lost with this process" not in application.log
     assert delivered() == sorted(application.captured)
 
