@@ -15,7 +15,7 @@ from genops_otel_posthog import semconv
 from genops_otel_posthog.acceptance import MAX_DISTINCT_ID, person_processing_allowed, without_nul
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.attribution.owner import FIELD_NAMES
-from genops_otel_posthog.export.rules.shapes import Names
+from genops_otel_posthog.export.shapes import Names
 from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:

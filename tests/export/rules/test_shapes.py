@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from genops_otel_posthog.export.rules import PRESENT, EventTemplate, Rules, SpanRule, builtin_rules
-from genops_otel_posthog.export.rules.shapes import Shapes
 from genops_otel_posthog.export.rules.view import SpanView
+from genops_otel_posthog.export.shapes import Shapes
 
 CART = SpanRule(
     "cart",
@@ -79,3 +82,8 @@ def test_what_the_sdk_holds_is_read_as_its_properties_give_it(spans) -> None:
     view.attributes["a"] = 2  # a rule's own code may do what it likes to its copy
     assert ended.attributes["a"] == 1
     assert SpanView(spans.one()).has_events is False
+
+
+def test_ids_can_be_asked_for_without_the_rules() -> None:
+    code = "import genops_otel_posthog.export.correlation"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -14,8 +14,8 @@ from genops_otel_posthog.export.rules.maker import Maker, said
 from genops_otel_posthog.export.rules.matching import Candidate, Index
 from genops_otel_posthog.export.rules.plain import MAX_EVENT_BYTES
 from genops_otel_posthog.export.rules.rule import MAX_NAME_LENGTH, SpanRule
-from genops_otel_posthog.export.rules.shapes import Names, Shapes
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView
+from genops_otel_posthog.export.shapes import Names, Shapes
 from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:

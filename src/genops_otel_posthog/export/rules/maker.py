@@ -20,9 +20,9 @@ from genops_otel_posthog.export.event import Event
 from genops_otel_posthog.export.rules.conversion import NO_RULE, Conversion, LeftOut, Made, Reason
 from genops_otel_posthog.export.rules.plain import Plain, encoded_as_it_is
 from genops_otel_posthog.export.rules.rule import EventDraft, Skip, SpanRule
-from genops_otel_posthog.export.rules.shapes import Names
 from genops_otel_posthog.export.rules.template import ReadyTemplate
 from genops_otel_posthog.export.rules.view import InvalidSpan, SpanView, iso_time, value_of
+from genops_otel_posthog.export.shapes import Names
 from genops_otel_posthog.export.text import text
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """From the conditions of rules to an index: what a span has decides which few rules are asked at all.
 
 Most spans meet no rule. What a scope, a name and the names of attributes lead to is found once and kept with their
-:class:`~.shapes.Shape`, so that such a span costs one look-up.
+:class:`~..shapes.Shape`, so that such a span costs one look-up.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from genops_otel_posthog.export.rules.rule import EventDraft, EventTemplate, Skip
-from genops_otel_posthog.export.rules.shapes import Shape
 from genops_otel_posthog.export.rules.view import SpanView, source_of, value_of
+from genops_otel_posthog.export.shapes import Shape
 from genops_otel_posthog.export.text import text
 
 

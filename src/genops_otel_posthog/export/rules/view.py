@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from genops_otel_posthog.export.rules.shapes import Names, Shape, Shapes
+from genops_otel_posthog.export.shapes import Names, Shape, Shapes
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Event as SpanEvent

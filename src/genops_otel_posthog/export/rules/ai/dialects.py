@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from genops_otel_posthog.export.rules.ai import openinference, semconv, semconv_names, traceloop, vercel
 from genops_otel_posthog.export.rules.ai.call import AiCall
-from genops_otel_posthog.export.rules.shapes import Names
+from genops_otel_posthog.export.shapes import Names
 
 if TYPE_CHECKING:
     from genops_otel_posthog.export.rules.view import SpanView

@@ -22,8 +22,8 @@ from genops_otel_posthog.export.rules.ai.semconv_names import (
 )
 
 if TYPE_CHECKING:
-    from genops_otel_posthog.export.rules.shapes import Shape
     from genops_otel_posthog.export.rules.view import SpanView
+    from genops_otel_posthog.export.shapes import Shape
 
 # The conventions want cached tokens counted among the input tokens. Amazon Bedrock counts them apart, and these hand
 # on its figures as they come; recorded spans of both lie in tests/export/recorded.

@@ -7,7 +7,7 @@ from typing import Any, Final
 from genops_otel_posthog.export.rules.ai import call as steps
 from genops_otel_posthog.export.rules.ai.call import count, number, words
 from genops_otel_posthog.export.rules.ai.fields import Fields
-from genops_otel_posthog.export.rules.shapes import Names
+from genops_otel_posthog.export.shapes import Names
 
 #: Attributes of which one at least stands on every span of this dialect.
 MARKERS: Final = ("gen_ai.operation.name", "gen_ai.system", "gen_ai.provider.name", "gen_ai.request.model")
