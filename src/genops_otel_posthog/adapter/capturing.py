@@ -16,14 +16,14 @@ from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.moments import Moment, moment_utc
 from genops_otel_posthog.adapter.results import CaptureResult
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
-from genops_otel_posthog.adapter.withholding import raise_if_refused, withheld_for_owner, withheld_for_session
+from genops_otel_posthog.adapter.withholding import raise_if_refused, set_aside_for_session, withheld_for_owner
 from genops_otel_posthog.attribution import Attribution
 from genops_otel_posthog.budgets.sampling import keeps
 from genops_otel_posthog.instrumentation.call import PostHogCall
 from genops_otel_posthog.instrumentation.enforcement import LeftOut, Withheld
 from genops_otel_posthog.instrumentation.operations import CAPTURE
 from genops_otel_posthog.money import NANO_PER_USD
-from genops_otel_posthog.pricing.billing import ALWAYS_IDENTIFIED, charges_for_event
+from genops_otel_posthog.pricing.billing import ALWAYS_IDENTIFIED, FLAG_REQUEST
 from genops_otel_posthog.settings.once import WarnOnce
 
 _warn = WarnOnce(logging.getLogger(__name__))
@@ -74,22 +74,20 @@ def capture(
         sent.setdefault(_PERSONLESS, False)
     if withheld is None and governed.sampling is not None and not always:
         withheld = _left_out(governed, name, person, sent)
-    if withheld is None and governed.unnamed:
-        withheld = withheld_for_owner()
-    reserved = 0
-    if withheld is None and session is not None and session.budget_limit is not None:
-        charges = charges_for_event(name, identified=sent.get(_PERSONLESS) is not False)
-        reserved = governed.telemetry.pricer.quote(charges).amount_nano
-        withheld = withheld_for_session(governed, session, reserved)
-
     kwargs: dict[str, Any] = {"properties": sent, **options}
     if person is not None:
         kwargs["distinct_id"] = person
     if at is not None:
         kwargs["timestamp"] = at
+    client = governed.client
     context = get_current() if session is None else session.context_in(get_current())
     call = governed.open_call(CAPTURE, kwargs, context, named)
-    client = governed.client
+    withheld = withheld or withheld_for_owner(governed, named, context)
+    aside = 0
+    if withheld is None and session is not None and session.spending.is_limited:
+        amount = _most_it_costs(governed, client, name, kwargs)
+        withheld = set_aside_for_session(governed, session, amount)
+        aside = amount if withheld is None else 0
     try:
         if withheld is not None:
             governed.withhold(call, withheld, (client, name), kwargs)
@@ -98,13 +96,13 @@ def capture(
         else:
             make_admitted(governed, call, type(client).capture, (client, name), kwargs)
     finally:
+        if aside and session is not None:
+            session.spending.settle(aside)
         if compliance is not None and is_admitted:
             made, uuid = ("sent", call.event_uuid) if call.events else ("not_sent", None)
             tell(compliance, "capture", call, person, trace_id_of(call), made=made, event=name, event_uuid=uuid)
-    if reserved and session is not None:
-        session.settle(reserved)
     if raises and call.decision is not None:
-        raise_if_refused(governed, call, f"capture {name}", session)
+        raise_if_refused(governed, call, f"capture {name}")
     if not call.events and call.decision is None and not client.disabled:
         _warn(
             "events that PostHog's SDK does not take",
@@ -112,6 +110,16 @@ def capture(
             "serialised); the result says so with event_uuid None",
         )
     return _told(governed, call, name, sent, count, at, session)
+
+
+def _most_it_costs(governed: GovernedClient, client: Any, name: str, kwargs: dict[str, Any]) -> int:
+    """What an event costs at the present prices, nano-USD, with the flag request that it may make first."""
+    telemetry = governed.telemetry
+    message = {"event": name, "properties": kwargs["properties"], "distinct_id": kwargs.get("distinct_id", "")}
+    amount = telemetry.pricer.quote(telemetry.charges_for(client, message)).amount_nano
+    if kwargs.get("send_feature_flags"):
+        amount += telemetry.pricer.quote(FLAG_REQUEST).amount_nano
+    return amount
 
 
 def _left_out(governed: GovernedClient, name: str, person: str | None, sent: dict[str, Any]) -> LeftOut | None:

@@ -17,8 +17,9 @@ from genops_otel_posthog.adapter.complying import admitted, make_admitted, tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.results import FlagMetadata
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
-from genops_otel_posthog.adapter.withholding import withheld_for_session
+from genops_otel_posthog.adapter.withholding import set_aside_for_session, withheld_for_owner
 from genops_otel_posthog.attribution import Attribution
+from genops_otel_posthog.budgets.decision import ATTRIBUTION_MISSING
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.instrumentation.call import PostHogCall
 from genops_otel_posthog.instrumentation.enforcement import Withheld
@@ -62,7 +63,7 @@ def read_flag(
     known = arguments.properties(properties)
     count = len(known)
     described = {kind: dict(each) for kind, each in (group_properties or {}).items()}
-    reserved, error = 0, None
+    aside, error = 0, None
     compliance = governed.compliance
     if compliance is not None:
         whose, known, withheld = admitted(compliance, "flag", flag_key, person, known)
@@ -70,29 +71,31 @@ def read_flag(
             return _withheld(governed, named, flag_key, person, count, default, withheld, session)
         person = whose or person
         described = {kind: compliance.cleaned(each) for kind, each in described.items()}
-    if not only_evaluate_locally and session is not None and session.budget_limit is not None:
-        reserved = governed.telemetry.pricer.quote(FLAG_REQUEST).amount_nano
-        if withheld_for_session(governed, session, reserved) is not None:
-            reserved, only_evaluate_locally, error = 0, True, "budget_exceeded"
+    client = governed.client
+    context = get_current() if session is None else session.context_in(get_current())
+    if not only_evaluate_locally and withheld_for_owner(governed, named, context) is not None:
+        only_evaluate_locally, error = True, ATTRIBUTION_MISSING
     kwargs: dict[str, Any] = {
         "groups": dict(groups or {}),
         "person_properties": known,
         "group_properties": described,
         "only_evaluate_locally": only_evaluate_locally,
     }
-    client = governed.client
-    context = get_current() if session is None else session.context_in(get_current())
     call = governed.open_call(EVALUATE_FLAG, kwargs, context, named)
+    if not only_evaluate_locally and session is not None and session.spending.is_limited:
+        aside = governed.telemetry.pricer.quote(FLAG_REQUEST).amount_nano
+        if set_aside_for_session(governed, session, aside) is not None:
+            aside, kwargs["only_evaluate_locally"], error = 0, True, "budget_exceeded"
     result = None
     try:
         made_by = governed.make if compliance is None else partial(make_admitted, governed)
         result = made_by(call, type(client).get_feature_flag_result, (client, flag_key, person), kwargs)
     finally:
+        if aside and session is not None:
+            session.spending.settle(aside)
         if compliance is not None:
             made = "unanswered" if result is None else "answered"
             tell(compliance, "flag", call, person, trace_id_of(call), made=made, flag=flag_key)
-    if reserved and session is not None:
-        session.settle(reserved)
     if call.flag_requests:
         governed.counts.asked(call.started_ns, flag_key, person)
     return _told(governed, call, flag_key, person, count, result, default, error, session)

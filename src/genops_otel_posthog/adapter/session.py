@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timezone
@@ -18,11 +17,12 @@ from typing_extensions import Self
 
 from genops_otel_posthog import semconv
 from genops_otel_posthog.adapter.session_arguments import worth_of
+from genops_otel_posthog.adapter.session_spending import SessionSpending
 from genops_otel_posthog.attribution import Attribution, context_owned_by
 from genops_otel_posthog.attribution.entered import enter, leave
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.instrumentation.call import Onlooker, PostHogCall, onlooker_in, with_onlooker
-from genops_otel_posthog.money import NANO_PER_USD, nano_from_usd
+from genops_otel_posthog.money import NANO_PER_USD
 from genops_otel_posthog.pricing.meters import LLM_EVENTS, RECORDINGS
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ class PostHogAnalyticsSession(
         start_time: When it began, UTC; ``None`` before.
         end_time: When it ended, UTC; ``None`` before.
         governance_attributes: What else was given, as tags on every span and event of the session.
-        budget_limit: What it may spend, US dollars; ``None`` for no limit of its own. It refuses calls of the adapter;
-            other calls of the session are counted.
+        budget_limit: What it may spend, with sessions inside it, US dollars; ``None`` for no limit of its own. It
+            refuses calls of adapters; other calls of the session are counted.
+        spending: What it has spent of that.
     """
 
     def __init__(
@@ -75,12 +76,10 @@ class PostHogAnalyticsSession(
         self._owner = owner.in_session(self.session_id)
         self._adapter = adapter
         self._tracer = tracer
-        self._limit_nano = None if budget_limit is None else nano_from_usd(budget_limit)
-        self._lock = threading.Lock()
+        self.spending = SessionSpending(self.session_id, session_name, budget_limit)
         self._span: Span | None = None
         self._outer: Onlooker | None = None
         self._is_entered = False
-        self._spent_nano = self._reserved_nano = 0
         self._events = self._flags = self._recordings = self._llm_events = self._conversions = 0
         self._conversion_value = Decimal(0)
 
@@ -144,7 +143,7 @@ class PostHogAnalyticsSession(
     @property
     def total_cost(self) -> float:
         """What its calls have cost so far, US dollars: the sum of their costs."""
-        return self._spent_nano / NANO_PER_USD
+        return self.spending.spent_nano / NANO_PER_USD
 
     @property
     def cost_per_event(self) -> float:
@@ -229,13 +228,15 @@ class PostHogAnalyticsSession(
         }
 
     def _begin(self, outer: Context) -> None:
-        with self._lock:
+        with self.spending.lock:
             if self.start_time is not None:
                 raise GenOpsValidationError(
                     f"session {self.session_name!r} has begun already; make a new one with track_analytics_session()"
                 )
             self.start_time = datetime.now(timezone.utc)
         self._outer = onlooker_in(outer)
+        around = session_in(outer)
+        self.spending.around = None if around is None else around.spending
         attributes = {
             **self._owner.span_attributes(),
             semconv.GENOPS_SESSION_ID: self.session_id,
@@ -246,7 +247,7 @@ class PostHogAnalyticsSession(
         )
 
     def _end(self, error: BaseException | None) -> None:
-        with self._lock:
+        with self.spending.lock:
             if self.end_time is not None:
                 return
             self.end_time = datetime.now(timezone.utc)
@@ -284,31 +285,10 @@ class PostHogAnalyticsSession(
             context = set_span_in_context(self._span, context)
         return set_value(_SESSION_KEY, self, with_onlooker(context, self._note))
 
-    def has_room_for(self, amount_nano: int) -> bool:
-        """Sets aside what a call will cost, unless that would be more than the session may spend."""
-        if self._limit_nano is None:
-            return True
-        with self._lock:
-            if self._spent_nano + self._reserved_nano + amount_nano > self._limit_nano:
-                return False
-            self._reserved_nano += amount_nano
-            return True
-
-    def reserve(self, amount_nano: int) -> None:
-        """Sets aside what a call will cost, whatever the session may spend."""
-        with self._lock:
-            self._reserved_nano += amount_nano
-
-    def settle(self, amount_nano: int) -> None:
-        """Ends what was set aside; what the call cost has been noted."""
-        if self._limit_nano is not None:
-            with self._lock:
-                self._reserved_nano -= amount_nano
-
     def _note(self, call: PostHogCall) -> None:
         operation = call.operation
-        with self._lock:
-            self._spent_nano += call.amount_nano
+        with self.spending.lock:
+            self.spending.spent_nano += call.amount_nano
             if operation.reads_flags:
                 self._flags += 1
             elif operation.sends_event:
@@ -392,7 +372,7 @@ class PostHogAnalyticsSession(
             always=True,
         )
         if result["event_uuid"] is not None:
-            with self._lock:
+            with self.spending.lock:
                 self._conversions += 1
                 self._conversion_value += worth or 0
         return result

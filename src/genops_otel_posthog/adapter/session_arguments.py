@@ -28,7 +28,7 @@ def session_owner(
     Raises:
         GenOpsConfigurationError: The limit is no amount of money.
     """
-    rest = dict(attributes)
+    rest = {name: value for name, value in attributes.items() if value is not None}
     limit = rest.pop("budget_limit", None)
     fields = {name: rest.pop(name) for name in list(rest) if name in _OWNER_ATTRIBUTES}
     fields.update({name: value for name, value in given.items() if value is not None})
