@@ -366,7 +366,9 @@ class GenOpsPostHogAdapter:
             ``free_tier_remaining`` (units by meter, of the organisation as far as this process knows), ``price_book``,
             ``pricing_mode``.
         """
-        active = sum(session.is_active for session in list(self.governed.sessions.values()))
+        # Not `values()`: other threads begin sessions meanwhile.
+        known = [session_of() for session_of in self.governed.sessions.valuerefs()]
+        active = sum(session is not None and session.is_active for session in known)
         return cost_summary(self.governed, active)
 
     def analyze_weekly_cost_trend(self) -> dict[str, float]:

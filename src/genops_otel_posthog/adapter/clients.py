@@ -127,9 +127,24 @@ def shared_client(
         except TypeError as problem:
             raise GenOpsConfigurationError(f"client_options cannot be used: {problem}") from None
 
-    identity = (key, host, secret_key, *given.items())
+    identity = (key, host, secret_key, comparable(given))
     with _lock:
         return _clients.setdefault(identity, SharedClient(make, host))
+
+
+def comparable(given: object) -> object:
+    """The same for equal options, as the key of a dictionary; what cannot be compared is equal to itself alone."""
+    if isinstance(given, Mapping):
+        return frozenset([(name, comparable(value)) for name, value in given.items()])
+    if isinstance(given, (list, tuple)):
+        return tuple([comparable(value) for value in given])
+    if isinstance(given, (set, frozenset)):
+        return frozenset([comparable(value) for value in given])
+    try:
+        hash(given)
+    except TypeError:
+        return id(given)  # whoever is found by it keeps it alive
+    return given
 
 
 def require_supported_sdk() -> None:

@@ -63,7 +63,7 @@ class Day:
 
 
 class DayCounts:
-    """Counts by day. Safe to use from any thread.
+    """Counts by day. Safe to use from any thread and after a fork: a child counts what it does itself.
 
     Args:
         today: The present day, UTC.
@@ -75,14 +75,14 @@ class DayCounts:
 
     def __init__(self, today: Callable[[], date] | None = None) -> None:
         self._today = today or (lambda: datetime.now(timezone.utc).date())
-        self._days: dict[int, Day] = {}
-        self._asked: tuple[int, set[int]] = (0, set())
         self.start_over()
         start_over_after_fork(self)
 
     def start_over(self) -> None:
-        """Makes the lock anew, in a forked process."""
+        """Begins with nothing, as a forked process does: its parent tells what was before."""
         self.lock = threading.Lock()
+        self._days: dict[int, Day] = {}
+        self._asked: tuple[int, set[int]] = (0, set())
 
     def at(self, time_ns: int) -> Day:
         """The day of an instant, nanoseconds since the epoch. The caller holds the lock."""

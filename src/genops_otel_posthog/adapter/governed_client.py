@@ -18,7 +18,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 
 from genops_otel_posthog import semconv
-from genops_otel_posthog.adapter.clients import ModuleClient, SharedClient, shared_client
+from genops_otel_posthog.adapter.clients import ModuleClient, SharedClient, comparable, shared_client
 from genops_otel_posthog.adapter.complying import compliance_of
 from genops_otel_posthog.adapter.day_counts import DayCounts
 from genops_otel_posthog.adapter.options import AdapterOptions, environment_now
@@ -59,12 +59,14 @@ class GovernedClient:
         metering: Where that was opened.
         budgeting: The budgets; ``None`` where nothing is asked.
         client: The SDK's client.
-        unnamed: Owner fields without which policy strict refuses everything.
+        unnamed: Owner fields that policy strict wants and nobody gave.
         sampling: Which events are left out whatever the budget; ``None`` where none is.
         alerts: Whether somebody is told when a budget reaches a threshold.
         compliance: Asked before every call; what the tags ask for when not given.
+        governance: Whether budgets are to be asked, now or when there are some.
 
     Attributes:
+        has_changed: Whether limits or policy are not those that it was made with.
         counts: What was used on which day.
         sessions: Those that are not over, by id.
     """
@@ -82,13 +84,16 @@ class GovernedClient:
         sampling: EventSampling | None = None,
         alerts: bool = True,
         compliance: Compliance | None = None,
+        governance: bool = True,
     ) -> None:
         self.settings = settings
         self.named = named
         self.telemetry = telemetry
         self.metering = metering
         self.budgeting = budgeting
-        self.unnamed = unnamed
+        self._unnamed = unnamed
+        self._governance = governance
+        self.has_changed = False
         self.sampling = sampling
         self.alerts = alerts
         self._own_compliance = compliance
@@ -119,6 +124,11 @@ class GovernedClient:
     def end_client(self, timeout: float) -> bool:
         """Ends the SDK's client, at most so many seconds; whether it sent everything."""
         return self._client.end(timeout)
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """Owner fields that the present policy wants and the adapter does not have."""
+        return self._unnamed if self.settings.governance_policy == "strict" else ()
 
     @property
     def governs(self) -> bool:
@@ -207,22 +217,26 @@ class GovernedClient:
         Args:
             changes: Fields of the settings.
         """
-        before = {budget.id for budget in self.budgets()}
-        settings = replace(self.settings, **changes)
-        if settings.governance_policy != self.settings.governance_policy and self._own_compliance is None:
-            self.compliance = compliance_of(settings)
-        self.settings = settings
-        if self.budgeting is None:
-            self.budgeting = self.metering.open_budgets(self.budgets(), replacing=True)
-            if self.budgeting is not None:
-                self.telemetry.enforcement = Enforcement(self.budgeting)
-            return
-        budgets = self.budgeting.governor.budgets
-        for budget in self.budgets():
-            before.discard(budget.id)
-            budgets.replace(budget)
-        for budget_id in before:
-            budgets.remove(budget_id)
+        with _lock:
+            before = {budget.id for budget in self.budgets()}
+            settings = replace(self.settings, **changes)
+            if settings.governance_policy != self.settings.governance_policy and self._own_compliance is None:
+                self.compliance = compliance_of(settings)
+            self.settings = settings
+            self.has_changed = True
+            if self.budgeting is None and self._governance:
+                self.budgeting = self.metering.open_budgets(self.budgets(), replacing=True)
+            elif self.budgeting is not None:
+                budgets = self.budgeting.governor.budgets
+                for budget in self.budgets():
+                    before.discard(budget.id)
+                    budgets.replace(budget)
+                for budget_id in before:
+                    budgets.remove(budget_id)
+            enforcement = self.telemetry.enforcement
+            if enforcement is None and self.budgeting is not None:
+                enforcement = Enforcement(self.budgeting)
+            self.telemetry.hold_to(settings.governance_policy, enforcement)
 
 
 def _budgets(settings: Settings) -> tuple[Budget, ...]:
@@ -238,6 +252,9 @@ def _budgets(settings: Settings) -> tuple[Budget, ...]:
 _lock = threading.RLock()
 _known: weakref.WeakValueDictionary[object, GovernedClient] = weakref.WeakValueDictionary()
 _latest: OrderedDict[object, GovernedClient] = OrderedDict()
+_changed: dict[object, GovernedClient] = {}
+"""Those of an earlier time whose limits were changed: who comes again is to find them changed."""
+
 _meterings: dict[tuple[object, ...], Metering] = {}
 
 
@@ -257,31 +274,43 @@ def governed_client(
         GenOpsConfigurationError: An argument or a variable cannot be used, or the SDK is missing or not supported.
     """
     key = _key(arguments, tracer_provider, meter_provider)
-    if key is not None:
-        known = _known.get(key)
-        if known is not None:
-            return known
+    known = _known.get(key)
+    if known is not None:
+        try:
+            _latest.move_to_end(key)
+        except KeyError:  # too many came since; an adapter has held it meanwhile
+            _keep(key, known)
+        return known
     with _lock:
-        made = _known.get(key) if key is not None else None
+        made = _known.get(key)
         if made is None:
-            made = _make(AdapterOptions.of(arguments), tracer_provider, meter_provider)
-            if key is not None:
-                _known[key] = _latest[key] = made
-                while len(_latest) > _KEPT:
-                    _latest.popitem(last=False)
+            made = _known[key] = _make(AdapterOptions.of(arguments), tracer_provider, meter_provider)
+            _keep(key, made)
         return made
 
 
+def _keep(key: object, one: GovernedClient) -> None:
+    with _lock:
+        _latest[key] = one
+        while len(_latest) > _KEPT:
+            old, unused = _latest.popitem(last=False)
+            if unused.has_changed:
+                _changed[old] = unused
+
+
 def _key(arguments: Mapping[str, Any], *providers: object) -> object:
-    """What tells adapters apart; ``None`` where an argument cannot be compared, which it is then said of."""
+    """What tells adapters apart."""
     given = tuple(
-        [(name, tuple(value.items()) if isinstance(value, dict) else value) for name, value in arguments.items()]
+        [
+            (name, comparable(value) if isinstance(value, (Mapping, list, set)) else value)
+            for name, value in arguments.items()
+        ]
     )
     key = (given, providers, environment_now())
     try:
         hash(key)
     except TypeError:
-        return None
+        return comparable(key)
     return key
 
 
@@ -321,6 +350,7 @@ def _make(
         sampling=options.sampling,
         alerts=options.alerts,
         compliance=options.compliance,
+        governance=options.enable_governance,
     )
 
 
@@ -339,6 +369,7 @@ def forget_all() -> None:
         end_own_calls()
         _known.clear()
         _latest.clear()
+        _changed.clear()
         for metering in _meterings.values():
             metering.close()
         _meterings.clear()

@@ -150,7 +150,7 @@ class AdapterOptions:
             settings=settings,
             shared=replace(merged, **base),
             named=Attribution(**{field: arguments.get(field) for field in _OWNER_FIELDS}, tags=tags),
-            unnamed=unnamed if settings.governance_policy == "strict" else (),
+            unnamed=unnamed,
             key=_key_to_send_with(settings),
             client_options=client_options,
             secret_key=None if secret_key is None else str(secret_key),

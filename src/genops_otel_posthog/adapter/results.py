@@ -61,9 +61,9 @@ class FlagMetadata(TypedDict):
         variant: The variant, of a flag that has some.
         payload: The payload, decoded where it is JSON.
         reason: ``targeting_match``, ``split``, ``default``, ``unknown`` or ``error``.
-        error: Why there is no answer: ``flag_not_found``, ``budget_exceeded``, ``attribution_missing`` (policy strict, and
-            nobody is named), ``quota_limited``, ``disabled``, or the name of what went wrong; ``None`` when there is
-            one.
+        error: Why there is no answer: ``flag_not_found``, ``budget_exceeded``, ``attribution_missing`` (policy strict,
+            and nobody is named), ``quota_limited``, ``disabled``, or the name of what went wrong; ``None`` when there
+            is one.
         trace_id: The trace it belongs to.
         session_id: The governance session.
     """

@@ -100,8 +100,8 @@ def raise_if_refused(governed: GovernedClient, call: PostHogCall, what: str) -> 
         spending = decision.spending
         spent, limit = usd_from_nano(spending.spent_nano), spending.limit or Decimal(0)
         raise GenOpsBudgetExceededError(
-            f"{what} was refused: session {spending.session_name!r} has spent ${spent} of its budget_limit of ${limit}. "
-            "Raise it, or end the session",
+            f"{what} was refused: session {spending.session_name!r} has spent ${spent} of its budget_limit of ${limit}"
+            ". Raise it, or end the session",
             limit,
             spent,
             usd_from_nano(0),

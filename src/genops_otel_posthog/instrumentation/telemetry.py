@@ -69,12 +69,9 @@ class Telemetry:
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
     ) -> None:
-        self.governance_policy = settings.governance_policy
-        self.pricer = pricer = metering.pricer
-        self.enforcement = enforcement
+        self.pricer = metering.pricer
         self.resolver = resolver
         self.totals = metering.totals
-        self.application_wins = settings.governance_policy == "advisory"
         self._event_properties = settings.event_properties
         self._group_analytics = settings.group_analytics
         self._spans = settings.spans
@@ -90,15 +87,28 @@ class Telemetry:
             description="Duration of PostHog SDK calls that touched the network.",
             explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
-        self._constant = {
+        self.hold_to(settings.governance_policy, enforcement)
+
+    def hold_to(self, policy: str, enforcement: Enforcement | None) -> None:
+        """What calls are held to from now on.
+
+        Args:
+            policy: ``advisory``, ``enforced`` or ``strict``.
+            enforcement: Answers whether they may be made; ``None``: all may.
+        """
+        self.governance_policy = policy
+        self.application_wins = policy == "advisory"
+        self.enforcement = enforcement
+        self._constant: dict[str, Any] = {
             semconv.GENOPS_PROVIDER: "posthog",
-            semconv.GENOPS_COST_CURRENCY: pricer.book.currency,
-            semconv.GENOPS_COST_PRICE_BOOK: pricer.book.name,
+            semconv.GENOPS_COST_CURRENCY: self.pricer.book.currency,
+            semconv.GENOPS_COST_PRICE_BOOK: self.pricer.book.name,
             semconv.GENOPS_COST_ESTIMATED: True,
-            semconv.GENOPS_POLICY_NAME: settings.governance_policy,
+            semconv.GENOPS_POLICY_NAME: policy,
         }
         if enforcement is not None:
             self._constant[semconv.GENOPS_POLICY_RESULT] = semconv.POLICY_RESULT_ALLOWED
+        # Last, so that nothing of before is found in it.
         self._common: dict[tuple[str, Attribution, object, object], dict[str, Any]] = {}
 
     # --- a call of the application ---------------------------------------------------------------------------------
@@ -213,13 +223,14 @@ class Telemetry:
         operation, owner = call.operation, self.owner_of(call)
         host, key = getattr(client, "host", None), getattr(client, "api_key", None)
         kind = (operation.name, owner, host, key)
-        common = self._common.get(kind)
+        kept = self._common
+        common = kept.get(kind)
         if common is None:
             remark_on_key(key)
             common = common_attributes(operation, owner, {**self._constant, **host_attributes(host)})
-            if len(self._common) >= _MOST_KINDS:
-                self._common.clear()
-            self._common[kind] = common
+            if len(kept) >= _MOST_KINDS:
+                kept.clear()
+            kept[kind] = common
         return common
 
     # --- what the waists saw ---------------------------------------------------------------------------------------
