@@ -93,6 +93,18 @@ def distinct_id(given: object) -> str | None:
     return str(given) or None
 
 
+def event_uuid(given: object) -> str:
+    """The uuid of an event.
+
+    Raises:
+        GenOpsValidationError: It is none; PostHog's SDK would make up another, and a repeated event would count twice.
+    """
+    try:
+        return str(UUID(str(given)))
+    except ValueError:
+        raise GenOpsValidationError(f"uuid={str(given)[:40]!r} cannot be used: it must be a UUID") from None
+
+
 def properties(given: object, name: str = "properties") -> dict[str, Any]:
     """A copy of the properties.
 

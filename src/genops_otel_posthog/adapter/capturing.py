@@ -14,7 +14,7 @@ from genops_otel_posthog.adapter import arguments
 from genops_otel_posthog.adapter.complying import admitted, make_admitted, tell
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.moments import Moment, moment_utc
-from genops_otel_posthog.adapter.results import CaptureResult
+from genops_otel_posthog.adapter.results import CaptureResult, json_ready
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 from genops_otel_posthog.adapter.withholding import raise_if_refused, set_aside_for_session, withheld_for_owner
 from genops_otel_posthog.attribution import Attribution
@@ -65,6 +65,8 @@ def capture(
     sent = arguments.properties(properties)
     count = len(sent)
     at = None if timestamp is None else moment_utc(timestamp)
+    if "uuid" in options:
+        options = {**options, "uuid": arguments.event_uuid(options["uuid"])}
     withheld: Withheld | LeftOut | None = None
     compliance = governed.compliance
     if compliance is not None:
@@ -155,7 +157,7 @@ def _told(
         "governance_applied": governed.governs,
         "timestamp": when.isoformat(),
         "properties_count": count,
-        "properties": sent if call.sent is None else call.sent,
+        "properties": json_ready(sent if call.sent is None else call.sent),
         "is_identified": is_taken and call.identified,
         "event_uuid": call.event_uuid if is_taken else None,
         "trace_id": trace_id_of(call),

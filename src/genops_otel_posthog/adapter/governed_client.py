@@ -32,7 +32,7 @@ from genops_otel_posthog.instrumentation.call import PostHogCall
 from genops_otel_posthog.instrumentation.enforcement import Enforcement, LeftOut, Withheld
 from genops_otel_posthog.instrumentation.event_properties import owner_in_properties
 from genops_otel_posthog.instrumentation.operations import Operation
-from genops_otel_posthog.instrumentation.own_calls import begin_own_calls, end_own_calls, make
+from genops_otel_posthog.instrumentation.own_calls import begin_own_calls, end_own_calls, is_ready, make
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
 from genops_otel_posthog.metering.metering import SCOPE, Metering, budget_key
 from genops_otel_posthog.pricing.meters import LLM_EVENTS, RECORDINGS
@@ -164,6 +164,8 @@ class GovernedClient:
             args: Its arguments, the client first.
             kwargs: Its keyword arguments.
         """
+        if not is_ready():  # it is older than the last uninstrumentation
+            begin_own_calls(self.telemetry, self.settings, self.metering.meter)
         try:
             return make(call, function, args, kwargs)
         finally:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final, TypedDict
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class CaptureResult(TypedDict):
@@ -83,3 +88,21 @@ class FlagMetadata(TypedDict):
     error: str | None
     trace_id: str | None
     session_id: str | None
+
+
+def json_ready(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of properties that can be written as JSON. The SDK has the original in its queue, and its own ways."""
+    return {name: value if type(value) in _PLAIN else _through_json(value) for name, value in properties.items()}
+
+
+def _through_json(value: object) -> object:
+    try:
+        return json.loads(json.dumps(value, default=_text, skipkeys=True))
+    except (ValueError, RecursionError):  # it holds itself
+        return str(value)
+
+
+def _text(value: object) -> str | list[object]:
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    return value.isoformat() if isinstance(value, date) else str(value)

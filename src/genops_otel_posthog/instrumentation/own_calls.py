@@ -48,6 +48,11 @@ def begin_own_calls(telemetry: Telemetry, settings: Settings, meter: Meter) -> N
                 _put(*_begun)
 
 
+def is_ready() -> bool:
+    """Whether what becomes of a call is noted, here or by somebody who observes all calls."""
+    return _is_back or _begun is not None
+
+
 def end_own_calls() -> None:
     """Takes all of it off; nobody makes such calls any more."""
     global _begun
