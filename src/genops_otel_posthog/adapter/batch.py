@@ -8,11 +8,12 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
+from opentelemetry.context import Context, attach, detach, get_current
 from typing_extensions import Self
 
 from genops_otel_posthog.adapter import arguments
@@ -20,13 +21,14 @@ from genops_otel_posthog.adapter.moments import Moment, moment_utc
 from genops_otel_posthog.errors import (
     GenOpsBudgetExceededError,
     GenOpsConfigurationError,
-    GenOpsError,
     GenOpsProviderError,
 )
 from genops_otel_posthog.forks import start_over_after_fork
+from genops_otel_posthog.instrumentation.call import PostHogCall, onlooker_in, with_onlooker
 
 if TYPE_CHECKING:
     from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+    from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 
 _logger = logging.getLogger(__name__)
 
@@ -54,13 +56,15 @@ class _Waiting(NamedTuple):
     distinct_id: str | None
     is_identified: bool
     timestamp: Moment
+    context: Context
 
 
 class BatchEventProcessor(AbstractContextManager["BatchEventProcessor"]):
     """Gathers events and captures them when there are enough, when they have waited long enough, and at exit.
 
-    What a budget refuses goes on waiting, in its place, and is tried again with the next flush. Safe to use from any
-    thread and after a fork; a child begins without events, which its parent sends.
+    An event belongs to whom it would have belonged where it was added, whoever captures it later; a session counts what
+    was added inside it. What a budget refuses goes on waiting, in its place, and is tried again with the next flush.
+    Safe to use from any thread and after a fork; a child begins without events, which its parent sends.
 
     Args:
         adapter: Who captures them.
@@ -137,6 +141,7 @@ class BatchEventProcessor(AbstractContextManager["BatchEventProcessor"]):
             arguments.distinct_id(distinct_id),
             is_identified,
             moment,
+            get_current(),
         )
         with self._changed:
             if self._is_closed:
@@ -148,9 +153,7 @@ class BatchEventProcessor(AbstractContextManager["BatchEventProcessor"]):
             self._events.append(event)
             is_enough = len(self._events) % self.batch_size == 0
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="genops-posthog-batch", daemon=True)
-                self._thread.start()
-                self._changed.notify()
+                is_enough = not self._start() or is_enough
         if is_enough:
             self._flush_quietly()
 
@@ -168,17 +171,19 @@ class BatchEventProcessor(AbstractContextManager["BatchEventProcessor"]):
             due = len(self._events)
             if not due:
                 return {"events": 0, "cost": 0.0, "waiting": 0}
-            with self.adapter.track_analytics_session("batch_processing") as session:
+            session = self.adapter.track_analytics_session("batch_processing")
+            # Nobody's: who happens to capture it all has added only some of it.
+            with _in(Context()), session:
                 while captured < due and self._events:
                     event = self._events[0]
-                    result = self.adapter.capture_event_with_governance(
-                        event.event_name,
-                        event.properties,
-                        event.distinct_id,
-                        event.is_identified,
-                        session.session_id,
-                        timestamp=event.timestamp,
-                    )
+                    with _in(_added_in(event.context, session)):
+                        result = self.adapter.capture_event_with_governance(
+                            event.event_name,
+                            event.properties,
+                            event.distinct_id,
+                            event.is_identified,
+                            timestamp=event.timestamp,
+                        )
                     # Taken off only now: what was refused goes on waiting.
                     self._events.popleft()
                     captured += 1
@@ -205,13 +210,28 @@ class BatchEventProcessor(AbstractContextManager["BatchEventProcessor"]):
     def __enter__(self) -> Self:
         return self
 
+    def _start(self) -> bool:
+        """Starts the thread that flushes in time; whether that could be done. The caller holds the lock."""
+        thread = threading.Thread(target=self._run, name="genops-posthog-batch", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is about to end and starts no threads any more
+            return False
+        self._thread = thread
+        return True
+
     def _run(self) -> None:
+        """Flushes as long as something waits. Then nothing holds a batch that nobody uses any more."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed, self.flush_interval)
                 if self._is_closed:
                     return
             self._flush_quietly()
+            with self._changed:
+                if not self._events:
+                    self._thread = None
+                    return
 
     def _flush_quietly(self) -> None:
         """Flushes where there is nobody who could be told."""
@@ -219,8 +239,31 @@ class BatchEventProcessor(AbstractContextManager["BatchEventProcessor"]):
             self.flush_events()
         except GenOpsBudgetExceededError as refusal:
             _logger.warning("%d gathered events wait: %s", len(self._events), refusal)
-        except GenOpsError as problem:
+        except Exception as problem:  # PostHog's SDK raises in debug mode; the next flush tries again
             _logger.error("%d gathered events wait: %s", len(self._events), problem)
+
+
+def _added_in(context: Context, session: PostHogAnalyticsSession) -> Context:
+    """The context in which an event was added, as part of the session of the batch."""
+    inside, adding = session.context_in(context), onlooker_in(context)
+    counting = onlooker_in(inside)
+    if adding is None or counting is None:
+        return inside
+
+    def both(call: PostHogCall) -> None:
+        counting(call)
+        adding(call)
+
+    return with_onlooker(inside, both)
+
+
+@contextmanager
+def _in(context: Context) -> Iterator[None]:
+    token = attach(context)
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 _alive: weakref.WeakSet[BatchEventProcessor] = weakref.WeakSet()
