@@ -31,6 +31,9 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 PYTEST_SUMMARY = re.compile(r"\d+ (passed|failed|errors?|skipped|deselected|xfailed|warnings?)\b.* in [\d.]+s")
 PYTEST_FOUND_NO_TEST = 5
 
+# Files of tests, to two processes: much of what tests do is to wait for other processes.
+SHARED_OUT = ["-n", "2", "--dist", "loadfile"]
+
 # OpenTelemetry's instrumentations ask for one exact release of each other, and some appear later than others. Named
 # first they decide which release it is; otherwise pip tries the combinations one by one, and gives up on some.
 PACE_MAKERS = [
@@ -130,7 +133,9 @@ def pytest(session: Session, environment: Environment, arguments: list[str], **v
         StepFailure: A test failed, or none was found although none was excluded on the command line.
     """
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    command = [str(environment.python), "-m", "pytest", *colour, *arguments, *session.extra]
+    # Whoever gives arguments looks for something, and wants to see one test after the other.
+    shared = [] if session.extra else SHARED_OUT
+    command = [str(environment.python), "-m", "pytest", *colour, *shared, *arguments, *session.extra]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**clean_environ(), **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

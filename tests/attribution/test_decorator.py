@@ -77,7 +77,11 @@ def test_methods_of_every_kind_run_inside_the_block():
     assert shop.attribute == "checkout"
 
 
-@pytest.mark.parametrize("thing", [Shop, staticmethod(len), classmethod(len), property(len), "work", None], ids=repr)
+@pytest.mark.parametrize(
+    "thing",
+    [Shop, staticmethod(len), classmethod(len), property(len), "work", None],
+    ids=lambda thing: type(thing).__name__,
+)
 def test_what_is_not_a_function_is_refused(thing):
     with pytest.raises(TypeError, match=r"@governance\(\.\.\.\) decorates functions and methods, not "):
         checkout(thing)

@@ -264,7 +264,7 @@ def test_a_tag_key_that_had_to_be_changed_is_remarked_on(caplog):
     ]
 
 
-@pytest.mark.parametrize("key", ["", " ", None, WithoutText()], ids=repr)
+@pytest.mark.parametrize("key", ["", " ", None, WithoutText()], ids=["empty", "blank", "none", "without text"])
 def test_a_tag_without_a_key_is_left_out(key):
     assert Attribution(tags={key: "x", "tier": "gold"}).tags == {"tier": "gold"}
 

@@ -36,6 +36,8 @@ _RATE_KEYS = ("unit", "plan", "source", "tiers")
 _TIER_KEYS = ("from", "up_to", "price")
 _POLL_KEYS = ("units", "not_modified_units", "source")
 _DEEPEST = 10
+_TOO_DEEP = "this is nested deeper than any price book"
+_TOO_DEEP_FOR_YAML = "exceeded maximum nesting depth"  # what newer versions of its C library say themselves
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -79,6 +81,8 @@ def read_book(path: Path) -> PriceBook:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error)
+        if reason == _TOO_DEEP_FOR_YAML:
+            raise GenOpsConfigurationError(f"{path}:{mark.line + 1 if mark else 1}: {_TOO_DEEP}") from error
         raise GenOpsConfigurationError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {reason}") from error
     return _BookReader(path).book(root)
 
@@ -92,7 +96,7 @@ def _compose(path: Path) -> yaml.Node | None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise GenOpsConfigurationError(f"{path}:{line}: this is nested deeper than any price book")
+            raise GenOpsConfigurationError(f"{path}:{line}: {_TOO_DEEP}")
     root: yaml.Node | None = yaml.compose(text, Loader=loader)
     return root
 
