@@ -132,3 +132,30 @@ def test_a_flag_that_the_primary_cannot_be_asked_for_is_asked_of_the_secondary(
 def test_two_adapters_to_the_same_place_are_no_two_regions(make_adapter: Any) -> None:
     with pytest.raises(GenOpsConfigurationError, match="the second is no way out"):
         FailoverAdapter(make_adapter(environment="a"), make_adapter(environment="b"))
+
+
+def test_one_that_is_made_for_the_next_request_knows_of_the_outage(
+    regions: Any, receiver: Any, second_region: Any
+) -> None:
+    receiver.fail("capture", status=503)
+    regions().capture_event_with_governance("a", None, "ann")
+    second_region.wait_for_events(1)
+    another = regions()
+
+    assert another.active is another.secondary
+    assert another.flush()
+    assert another.handed_over == 1
+
+
+def test_a_session_goes_on_in_the_other_region(regions: Any, receiver: Any, second_region: Any, caplog: Any) -> None:
+    both = regions(pricing_mode="list")
+    receiver.fail("capture", status=503)
+    with both.track_analytics_session("checkout") as session:
+        first = both.capture_event_with_governance("a", None, "ann", session_id=session.session_id)
+        second_region.wait_for_events(1)
+        second = both.capture_event_with_governance("b", None, "ann", session_id=session.session_id)
+
+    assert (first["ha_role"], second["ha_role"]) == ("primary", "secondary")
+    assert first["session_id"] == second["session_id"] == session.session_id
+    assert session.events_captured == 2
+    assert not any("There is no session" in message for message in caplog.messages)
