@@ -173,13 +173,22 @@ def test_refusals_are_told_in_the_results_and_end_nothing(receiver: Any, provide
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ({}, "event 0 cannot be used: it must be a dict with event_name"),
+        ({}, "event 1 cannot be used: it must be a dict with event_name"),
         ({"event_name": "x", "name": "y"}, "it has name"),
+        ({"event_name": " "}, "event 1 cannot be used: event_name is blank"),
+        ({"event_name": "x", "distinct_id": ["u"]}, "event 1 .* distinct_id must be"),
+        ({"event_name": "x", "properties": 5}, "event 1 .* properties must be"),
+        ({"event_name": "x", "timestamp": "soon"}, "event 1 .* timestamp 'soon'"),
+        ({"event_name": "x", "uuid": "x"}, "event 1 .* uuid='x'"),
     ],
 )
-def test_an_event_that_is_none_is_refused_before_any_is_captured(event: Any, message: str, analytics: Any) -> None:
+def test_an_event_that_is_none_is_refused_before_any_is_captured(
+    event: Any, message: str, analytics: Any, providers: Any
+) -> None:
     with pytest.raises(GenOpsValidationError, match=message):
-        asyncio.run(analytics.process_high_volume_events([event]))
+        asyncio.run(analytics.process_high_volume_events([{"event_name": "good"}, event]))
+
+    assert providers.spans == ()
 
 
 # --- sampling of an adapter -------------------------------------------------------------------------------------------
@@ -205,3 +214,31 @@ def test_an_aggressive_adapter_leaves_out_the_same_peoples_views_and_no_purchase
 def test_a_sampling_that_is_none_is_refused(make_adapter: Any) -> None:
     with pytest.raises(GenOpsConfigurationError, match="cost_optimization='cheap' cannot be used"):
         make_adapter(sampling="cheap")
+
+
+def spent_budget(make_adapter: Any, **arguments: Any) -> Any:
+    """An adapter whose budget is spent, which refuses nothing and sends only a part of what matters least."""
+    adapter = make_adapter(daily_budget_limit=0.0001, pricing_mode="list", budget_sampling=True, **arguments)
+    for number in range(3):
+        adapter.capture_event_with_governance("signup", None, f"u{number}")
+    while adapter.get_cost_summary()["daily_budget_utilization"] < 100:
+        pass
+    return adapter
+
+
+def test_no_sampling_of_a_budget_leaves_out_a_conversion_either(make_adapter: Any) -> None:
+    adapter = spent_budget(make_adapter)
+    with adapter.track_analytics_session("s") as session:
+        results = [session.record_conversion("trial_started", 5, f"user-{number}") for number in range(20)]
+
+    assert [result["event_uuid"] is not None for result in results] == [True] * 20
+    assert session.conversion_value == 100
+
+
+def test_what_was_sampled_twice_carries_the_product_of_the_rates(make_adapter: Any, receiver: Any) -> None:
+    adapter = spent_budget(make_adapter, sampling="aggressive")
+    results = [adapter.capture_event_with_governance("click", None, f"user-{number}") for number in range(400)]
+    kept = [result for result in results if not result["sampled"]]
+
+    assert 5 <= len(kept) <= 30
+    assert [result["properties"]["genops_sample_rate"] for result in kept] == pytest.approx([0.04] * len(kept))

@@ -84,6 +84,7 @@ def capture(
     client = governed.client
     context = get_current() if session is None else session.context_in(get_current())
     call = governed.open_call(CAPTURE, kwargs, context, named)
+    call.always = always
     withheld = withheld or withheld_for_owner(governed, named, context)
     aside = 0
     if withheld is None and session is not None and session.spending.is_limited:

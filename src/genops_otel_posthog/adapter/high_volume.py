@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from genops_otel_posthog import semconv
+from genops_otel_posthog.adapter import arguments
 from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
+from genops_otel_posthog.adapter.moments import moment_utc
 from genops_otel_posthog.adapter.results import CaptureResult
 from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 from genops_otel_posthog.budgets.sampling import SamplingRules, keeps
@@ -54,7 +56,7 @@ class ScalablePostHogAnalytics:
             What became of those that were captured, in their order.
 
         Raises:
-            GenOpsValidationError: An event has no name, or another key; none was captured.
+            GenOpsValidationError: An event has no name, another key, or a value that cannot be used; none was captured.
         """
         given = [_checked(event, place) for place, event in enumerate(events)]
         if len(given) > SAMPLED_ABOVE:
@@ -123,6 +125,16 @@ def _checked(event: object, place: int) -> Mapping[str, Any]:
         raise GenOpsValidationError(
             f"event {place} cannot be used: it has {', '.join(unknown)}; there are {', '.join(sorted(_EVENT_KEYS))}"
         )
+    try:
+        arguments.event_name(event["event_name"])
+        arguments.distinct_id(event.get("distinct_id"))
+        arguments.properties(event.get("properties"))
+        if event.get("timestamp") is not None:
+            moment_utc(event["timestamp"])
+        if event.get("uuid") is not None:
+            arguments.event_uuid(event["uuid"])
+    except GenOpsValidationError as problem:
+        raise GenOpsValidationError(f"event {place} cannot be used: {problem}") from None
     return event
 
 

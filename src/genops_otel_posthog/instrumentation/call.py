@@ -59,10 +59,12 @@ class PostHogCall:
         uncleaned: The event that the SDK is about to clean, with its charges; it gets its properties after that.
         decision: What budgets said, where they were asked.
         reserved: What is set aside for an event that the SDK has prepared and not taken yet.
+        always: Whether no sampling may leave its event out.
         closed: Whether the call has ended. Tasks that the SDK started during the call go on seeing it in their context.
     """
 
     __slots__ = (
+        "always",
         "amount_nano",
         "closed",
         "context",
@@ -103,7 +105,7 @@ class PostHogCall:
         self.owner = owner
         self.context = context
         self.events = self.flag_requests = self.definition_polls = 0
-        self.quota_limited = self.touched_network = self.closed = False
+        self.quota_limited = self.touched_network = self.closed = self.always = False
         self.amount_nano = self.list_nano = self.units = 0
         self.meter: str | None = None
         self.unanswered: str | None = None

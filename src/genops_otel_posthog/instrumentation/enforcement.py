@@ -95,27 +95,36 @@ class Enforcement:
     # --- deciding --------------------------------------------------------------------------------------------------
 
     def judge_event(
-        self, message: dict[str, Any], owner: Attribution, charges: tuple[Charge, ...], context: Context
+        self,
+        message: dict[str, Any],
+        owner: Attribution,
+        charges: tuple[Charge, ...],
+        context: Context,
+        *,
+        always: bool = False,
     ) -> Decision:
-        """Whether an event may be queued. One that is kept although others are not carries the rate of its kind.
+        """Whether an event may be queued. One that is kept although others are not carries the rate of its kind, times
+        the rate at which it was chosen before.
 
         Args:
             message: The event as the SDK is about to queue it.
             owner: Whose it is.
             charges: What PostHog would bill.
             context: The OpenTelemetry context of the call.
+            always: Whether no sampling may leave it out.
         """
         name = message["event"]
-        if self._sampling is not None and charges:
+        if self._sampling is not None and charges and not always:
             rate = self._sampling.rate(name, self.governor.utilization(owner))
             if rate < 1.0:
                 if not keeps(_sampling_key(message, context), rate):
                     self.governor.note(LeftOut.result, LeftOut.reason)
                     return LeftOut(rate)
-                message["properties"] = {
-                    **(message.get("properties") or {}),
-                    semconv.PROPERTY_GENOPS_SAMPLE_RATE: rate,
-                }
+                given = message.get("properties") or {}
+                before = given.get(semconv.PROPERTY_GENOPS_SAMPLE_RATE)
+                if isinstance(before, (int, float)) and 0 < before < 1:
+                    rate *= before
+                message["properties"] = {**given, semconv.PROPERTY_GENOPS_SAMPLE_RATE: rate}
         return self.governor.admit(owner, charges, critical=name in self._critical_events)
 
     def judge_request(self, owner: Attribution, charges: tuple[Charge, ...]) -> Decision:

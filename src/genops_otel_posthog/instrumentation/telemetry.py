@@ -264,7 +264,9 @@ class Telemetry:
         if self.enforcement is None:
             return None
         context = get_current() if call is None else call.context
-        decision = self.enforcement.judge_event(message, self.owner_of(call), charges, context)
+        decision = self.enforcement.judge_event(
+            message, self.owner_of(call), charges, context, always=call is not None and call.always
+        )
         if call is not None:
             # What is said of an event counts, whatever became of flags that it was to carry.
             first = call.operation.sends_event and not call.events
