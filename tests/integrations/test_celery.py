@@ -22,6 +22,7 @@ from .conftest import Project
 celery = pytest.importorskip("celery", reason="needs Celery: it is in the extra `newest`")
 
 from celery.contrib.testing.worker import start_worker  # noqa: E402 - not before it is known to be there
+from celery.signals import setup_logging  # noqa: E402 - the same
 
 from genops_otel_posthog.integrations.celery import govern  # noqa: E402 - the same
 
@@ -67,6 +68,10 @@ def new_app() -> Any:
     return app
 
 
+def _leave_logging_alone(**_: Any) -> None:
+    """Whoever is connected here sets logging up instead of Celery."""
+
+
 @pytest.fixture(scope="module")
 def working(shared_receiver: LocalReceiver) -> Iterator[tuple[Any, Project]]:
     """An application whose worker runs in a thread of this process, and its project."""
@@ -74,6 +79,8 @@ def working(shared_receiver: LocalReceiver) -> Iterator[tuple[Any, Project]]:
     # Of a worker that polls rarely, the end takes five seconds.
     app.conf.broker_transport_options = {"polling_interval": 0.01}
     assert govern(app, adapter=project.adapter) is project.adapter
+    # Else the worker sets the level of the root logger, and nobody sets it back.
+    setup_logging.connect(_leave_logging_alone)
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30):
         yield app, project
     project.adapter.shutdown(10)
