@@ -11,6 +11,7 @@ import pytest
 
 from genops_otel_posthog import GenOpsPostHogAdapter
 from genops_otel_posthog.adapter import governed_client
+from genops_otel_posthog.adapter.batch import BatchEventProcessor
 from genops_otel_posthog.adapter.clients import comparable
 from genops_otel_posthog.adapter.day_counts import DayCounts
 
@@ -122,3 +123,41 @@ def test_a_forked_process_counts_what_it_does_itself() -> None:
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of Unix")
+def test_what_was_made_before_a_fork_delivers_after_it(adapter: GenOpsPostHogAdapter, receiver: Any) -> None:
+    adapter.capture_event_with_governance("parent")
+    adapter.flush()
+    batch = BatchEventProcessor(adapter)
+    batch.add_event("gathered by the parent")
+    with adapter.track_analytics_session("s") as session:
+        child = os.fork()
+        if child == 0:
+            session.capture_event("child")
+            batch.add_event("gathered by the child")
+            batch.flush_events()
+            os._exit(0 if adapter.flush(10) else 1)
+        _, status = os.waitpid(child, 0)
+    batch.close()
+    adapter.flush()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert sorted(event.event for event in receiver.events()) == [
+        "child",
+        "gathered by the child",
+        "gathered by the parent",
+        "parent",
+    ]
+
+
+def test_a_client_that_fails_to_end_has_not_sent_everything(adapter: GenOpsPostHogAdapter, caplog: Any) -> None:
+    client = adapter.client
+
+    def failing() -> None:
+        client.__class__.shutdown(client)
+        raise OSError("out of order")
+
+    client.shutdown = failing
+    assert adapter.shutdown() is False
+    assert any("failed to send what was captured" in message for message in caplog.messages)

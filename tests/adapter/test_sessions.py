@@ -84,6 +84,18 @@ def test_what_a_session_was_given_reaches_its_events_and_spans(
     assert attributes["genops.tag.plan"] == "gold"
 
 
+def test_tags_may_be_given_as_for_an_adapter_and_nothing_is_no_tag(
+    adapter: GenOpsPostHogAdapter, receiver: Any
+) -> None:
+    with adapter.track_analytics_session("s", tags={"plan": "pro", "tier": None}, source=None) as session:
+        session.capture_event("x")
+
+    adapter.flush()
+    tags = {name for name in receiver.events()[0].properties if name.startswith("genops_tag_")}
+    assert session.governance_attributes == {"plan": "pro"}
+    assert tags == {"genops_tag_plan"}
+
+
 def test_a_session_names_its_customer_before_the_adapter_does(make_adapter: Any, receiver: Any) -> None:
     adapter = make_adapter(customer_id="of-the-adapter")
     with adapter.track_analytics_session("s", customer_id="of-the-session"):

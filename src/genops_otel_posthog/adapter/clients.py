@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import threading
 import time
@@ -12,6 +13,9 @@ from typing import Any, TypeAlias
 
 from genops_otel_posthog.adapter.validation import ValidationLevel, validate_sdk
 from genops_otel_posthog.errors import GenOpsConfigurationError
+from genops_otel_posthog.forks import start_over_after_fork
+
+_logger = logging.getLogger(__name__)
 
 _NO_KEY = "phc_nothing_is_sent"
 
@@ -38,6 +42,12 @@ class SharedClient:
         self.host = host
         self.on_undelivered: dict[object, OnUndelivered] = {}
         self._client: Any = None
+        start_over_after_fork(self)
+
+    def start_over(self) -> None:
+        """In a forked process, lets go of a client that has no threads there and does not start any."""
+        if not hasattr(self._client, "_reinit_after_fork"):
+            self._client = None
 
     @property
     def sdk(self) -> Any:
@@ -182,15 +192,24 @@ def _flushed(client: Any, timeout: float) -> bool:
 
 
 def _within(seconds: float, function: Callable[[], object]) -> bool:
-    """Runs what may take longer than anybody wants to wait for; whether it was through in time."""
-    thread = threading.Thread(target=function, name="genops-posthog-flush", daemon=True)
+    """Runs what may take longer than anybody wants to wait for; whether it was through in time, and without error."""
+    done: list[bool] = []
+
+    def run() -> None:
+        try:
+            function()
+            done.append(True)
+        except Exception:
+            _logger.exception("PostHog's SDK failed to send what was captured")
+
+    thread = threading.Thread(target=run, name="genops-posthog-flush", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # the interpreter is about to end and starts no threads any more
-        function()
-        return True
-    thread.join(seconds)
-    return not thread.is_alive()
+        run()
+    else:
+        thread.join(seconds)
+    return bool(done)
 
 
 def _waiting(client: Any) -> int:
@@ -203,7 +222,6 @@ def _secret_key_option(kind: type) -> str:
 
 
 def _after_fork_in_child() -> None:
-    # The SDK starts over its own threads and queues in a child.
     global _lock
     _lock = threading.Lock()
 

@@ -22,6 +22,7 @@ from genops_otel_posthog.attribution import Attribution, context_owned_by
 from genops_otel_posthog.attribution.entered import enter, leave
 from genops_otel_posthog.errors import GenOpsValidationError
 from genops_otel_posthog.instrumentation.call import Onlooker, PostHogCall, onlooker_in, with_onlooker
+from genops_otel_posthog.instrumentation.enforcement import Withheld
 from genops_otel_posthog.money import NANO_PER_USD
 from genops_otel_posthog.pricing.meters import LLM_EVENTS, RECORDINGS
 
@@ -290,7 +291,7 @@ class PostHogAnalyticsSession(
         with self.spending.lock:
             self.spending.spent_nano += call.amount_nano
             if operation.reads_flags:
-                self._flags += 1
+                self._flags += not isinstance(call.decision, Withheld)  # such a one was not read at all
             elif operation.sends_event:
                 self._events += call.events
                 self._llm_events += bool(call.events) and call.meter == LLM_EVENTS

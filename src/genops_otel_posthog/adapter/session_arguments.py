@@ -30,6 +30,10 @@ def session_owner(
     """
     rest = {name: value for name, value in attributes.items() if value is not None}
     limit = rest.pop("budget_limit", None)
+    tags_given = rest.get("tags")
+    if isinstance(tags_given, Mapping):  # as for an adapter
+        del rest["tags"]
+        rest = {**{str(name): value for name, value in tags_given.items() if value is not None}, **rest}
     fields = {name: rest.pop(name) for name in list(rest) if name in _OWNER_ATTRIBUTES}
     fields.update({name: value for name, value in given.items() if value is not None})
     tags = tuple([(name, str(value)) for name, value in rest.items()])
