@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -125,12 +124,12 @@ def analytics(receiver: Any, providers: Any) -> Any:
 
 
 @pytest.mark.requirement("E-20", "S4-54", "D-53", "S4-66")
-def test_a_black_friday_is_a_tenth_and_the_same_tenth_again(analytics: Any) -> None:
+async def test_a_black_friday_is_a_tenth_and_the_same_tenth_again(analytics: Any) -> None:
     events = black_friday(12_000)
     always = [event for event in events if event["event_name"] in {"purchase", "error_shown"}]
 
-    results = asyncio.run(analytics.process_high_volume_events(events))
-    again = asyncio.run(analytics.process_high_volume_events(events))
+    results = await analytics.process_high_volume_events(events)
+    again = await analytics.process_high_volume_events(events)
 
     kept = [result["properties"]["n"] for result in results]
     assert kept == sorted(kept) == [result["properties"]["n"] for result in again]
@@ -142,9 +141,9 @@ def test_a_black_friday_is_a_tenth_and_the_same_tenth_again(analytics: Any) -> N
 
 @pytest.mark.requirement("S4-54")
 @pytest.mark.parametrize("count", [3, 1_001])
-def test_fewer_are_all_captured_in_their_order(count: int, receiver: Any, providers: Any) -> None:
+async def test_fewer_are_all_captured_in_their_order(count: int, receiver: Any, providers: Any) -> None:
     analytics = ScalablePostHogAnalytics({"posthog_api_key": "phc_x", "posthog_host": receiver.url, **providers})
-    results = asyncio.run(analytics.process_high_volume_events(black_friday(count)))
+    results = await analytics.process_high_volume_events(black_friday(count))
     analytics.base_adapter.flush()
 
     assert [result["properties"]["n"] for result in results] == list(range(count))
@@ -153,7 +152,7 @@ def test_fewer_are_all_captured_in_their_order(count: int, receiver: Any, provid
     analytics.close()
 
 
-def test_refusals_are_told_in_the_results_and_end_nothing(receiver: Any, providers: Any) -> None:
+async def test_refusals_are_told_in_the_results_and_end_nothing(receiver: Any, providers: Any) -> None:
     analytics = ScalablePostHogAnalytics(
         {
             "posthog_api_key": "phc_x",
@@ -164,7 +163,7 @@ def test_refusals_are_told_in_the_results_and_end_nothing(receiver: Any, provide
             **providers,
         }
     )
-    results = asyncio.run(analytics.process_high_volume_events([{"event_name": "x"}] * 4))
+    results = await analytics.process_high_volume_events([{"event_name": "x"}] * 4)
 
     assert [result["blocked"] for result in results] == [False, False, True, True]
     analytics.close()
@@ -182,11 +181,11 @@ def test_refusals_are_told_in_the_results_and_end_nothing(receiver: Any, provide
         ({"event_name": "x", "uuid": "x"}, "event 1 .* uuid='x'"),
     ],
 )
-def test_an_event_that_is_none_is_refused_before_any_is_captured(
+async def test_an_event_that_is_none_is_refused_before_any_is_captured(
     event: Any, message: str, analytics: Any, providers: Any
 ) -> None:
     with pytest.raises(GenOpsValidationError, match=message):
-        asyncio.run(analytics.process_high_volume_events([{"event_name": "good"}, event]))
+        await analytics.process_high_volume_events([{"event_name": "good"}, event])
 
     assert providers.spans == ()
 
