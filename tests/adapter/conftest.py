@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
 from genops_otel_posthog.adapter.clients import end_all
-from genops_otel_posthog.adapter.governed_client import forget_all
+from genops_otel_posthog.adapter.known_clients import forget_all
 from genops_otel_posthog.adapter.zero_code import uninstrument_posthog
 from genops_otel_posthog.metering.metering import _global_meter, _usage_since
 from genops_otel_posthog.receiver.server import LocalReceiver

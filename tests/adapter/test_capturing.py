@@ -19,7 +19,7 @@ from genops_otel_posthog import (
     PostHogInstrumentor,
     governance,
 )
-from genops_otel_posthog.adapter.governed_client import forget_all
+from genops_otel_posthog.adapter.known_clients import forget_all
 
 LIST_PRICE = 0.00005
 IDENTIFIED = LIST_PRICE + 0.000198

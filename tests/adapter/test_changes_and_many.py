@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from genops_otel_posthog import GenOpsPostHogAdapter
-from genops_otel_posthog.adapter import governed_client
+from genops_otel_posthog.adapter import known_clients
 from genops_otel_posthog.adapter.batch import BatchEventProcessor
 from genops_otel_posthog.adapter.clients import comparable
 from genops_otel_posthog.adapter.day_counts import DayCounts
@@ -18,7 +18,7 @@ from genops_otel_posthog.adapter.day_counts import DayCounts
 
 @pytest.fixture
 def two_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(governed_client, "_KEPT", 2)
+    monkeypatch.setattr(known_clients, "_KEPT", 2)
 
 
 def test_a_policy_that_is_changed_holds_for_everything_that_depends_on_it(make_adapter: Any, providers: Any) -> None:

@@ -13,7 +13,8 @@ from opentelemetry.context import get_current
 from genops_otel_posthog.adapter import arguments
 from genops_otel_posthog.adapter.capturing import capture
 from genops_otel_posthog.adapter.flag_reading import read_flag
-from genops_otel_posthog.adapter.governed_client import GovernedClient, governed_client
+from genops_otel_posthog.adapter.governed_client import GovernedClient
+from genops_otel_posthog.adapter.known_clients import governed_client
 from genops_otel_posthog.adapter.limits import changed_limits
 from genops_otel_posthog.adapter.metrics_export import Gauges, figures, prometheus_text, send_gauges
 from genops_otel_posthog.adapter.moments import Moment

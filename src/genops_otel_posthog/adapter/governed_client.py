@@ -9,22 +9,18 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 
-from genops_otel_posthog import semconv
-from genops_otel_posthog.adapter.clients import ModuleClient, SharedClient, comparable, shared_client
+from genops_otel_posthog.adapter.clients import ModuleClient, SharedClient
 from genops_otel_posthog.adapter.complying import compliance_of
 from genops_otel_posthog.adapter.day_counts import DayCounts
-from genops_otel_posthog.adapter.options import AdapterOptions, environment_now
 from genops_otel_posthog.adapter.sampling import EventSampling
 from genops_otel_posthog.adapter.withholding import not_made
-from genops_otel_posthog.attribution import NOBODY, Attribution, AttributionResolver
+from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.budgets.budget import Budget, BudgetPolicy
 from genops_otel_posthog.budgets.environment_budgets import settings_budgets
 from genops_otel_posthog.budgets.opening import Budgeting
@@ -32,21 +28,17 @@ from genops_otel_posthog.instrumentation.call import PostHogCall
 from genops_otel_posthog.instrumentation.enforcement import Enforcement, LeftOut, Withheld
 from genops_otel_posthog.instrumentation.event_properties import owner_in_properties
 from genops_otel_posthog.instrumentation.operations import Operation
-from genops_otel_posthog.instrumentation.own_calls import begin_own_calls, end_own_calls, is_ready, make
+from genops_otel_posthog.instrumentation.own_calls import begin_own_calls, is_ready, make
 from genops_otel_posthog.instrumentation.telemetry import Telemetry
-from genops_otel_posthog.metering.metering import SCOPE, Metering, budget_key
+from genops_otel_posthog.metering.metering import Metering
 from genops_otel_posthog.pricing.meters import LLM_EVENTS, RECORDINGS
 from genops_otel_posthog.settings import Settings
-from genops_otel_posthog.version import __version__
 
 if TYPE_CHECKING:
     from genops_otel_posthog.adapter.compliance import Compliance
     from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
 
 _T = TypeVar("_T")
-
-_KEPT: Final = 1024
-"""How many of the latest are kept although no adapter holds them, for those that are made for each request."""
 
 
 class GovernedClient:
@@ -211,7 +203,7 @@ class GovernedClient:
 
     def budgets(self) -> tuple[Budget, ...]:
         """The budgets of this owner's limits."""
-        return _budgets(self.settings)
+        return owner_budgets(self.settings)
 
     def change_limits(self, changes: Mapping[str, Any]) -> None:
         """Changes limits or the policy while the application runs; what has been spent stays spent.
@@ -219,7 +211,7 @@ class GovernedClient:
         Args:
             changes: Fields of the settings.
         """
-        with _lock:
+        with _changing:
             before = {budget.id for budget in self.budgets()}
             settings = replace(self.settings, **changes)
             if settings.governance_policy != self.settings.governance_policy and self._own_compliance is None:
@@ -241,7 +233,12 @@ class GovernedClient:
             self.telemetry.hold_to(settings.governance_policy, enforcement)
 
 
-def _budgets(settings: Settings) -> tuple[Budget, ...]:
+def owner_budgets(settings: Settings) -> tuple[Budget, ...]:
+    """The budgets of the limits that settings give their owner.
+
+    Args:
+        settings: The limits, the owner and the policy.
+    """
     policy = BudgetPolicy(settings.governance_policy)
     # One that only warns, because nobody has set its limit, stays so.
     return tuple(
@@ -249,137 +246,12 @@ def _budgets(settings: Settings) -> tuple[Budget, ...]:
     )
 
 
-# --- one for all adapters with the same options ----------------------------------------------------------------------
-
-_lock = threading.RLock()
-_known: weakref.WeakValueDictionary[object, GovernedClient] = weakref.WeakValueDictionary()
-_latest: OrderedDict[object, GovernedClient] = OrderedDict()
-_changed: dict[object, GovernedClient] = {}
-"""Those of an earlier time whose limits were changed: who comes again is to find them changed."""
-
-_meterings: dict[tuple[object, ...], Metering] = {}
-
-
-def governed_client(
-    arguments: Mapping[str, Any],
-    tracer_provider: trace.TracerProvider | None,
-    meter_provider: metrics.MeterProvider | None,
-) -> GovernedClient:
-    """The governed client of an adapter's arguments.
-
-    Args:
-        arguments: Those that were given, without the providers.
-        tracer_provider: Where spans go; the global one when not given.
-        meter_provider: Where metrics go; the global one when not given.
-
-    Raises:
-        GenOpsConfigurationError: An argument or a variable cannot be used, or the SDK is missing or not supported.
-    """
-    key = _key(arguments, tracer_provider, meter_provider)
-    known = _known.get(key)
-    if known is not None:
-        try:
-            _latest.move_to_end(key)
-        except KeyError:  # too many came since; an adapter has held it meanwhile
-            _keep(key, known)
-        return known
-    with _lock:
-        made = _known.get(key)
-        if made is None:
-            made = _known[key] = _make(AdapterOptions.of(arguments), tracer_provider, meter_provider)
-            _keep(key, made)
-        return made
-
-
-def _keep(key: object, one: GovernedClient) -> None:
-    with _lock:
-        _latest[key] = one
-        while len(_latest) > _KEPT:
-            old, unused = _latest.popitem(last=False)
-            if unused.has_changed:
-                _changed[old] = unused
-
-
-def _key(arguments: Mapping[str, Any], *providers: object) -> object:
-    """What tells adapters apart."""
-    given = tuple(
-        [
-            (name, comparable(value) if isinstance(value, (Mapping, list, set)) else value)
-            for name, value in arguments.items()
-        ]
-    )
-    key = (given, providers, environment_now())
-    try:
-        hash(key)
-    except TypeError:
-        return comparable(key)
-    return key
-
-
-def _make(
-    options: AdapterOptions,
-    tracer_provider: trace.TracerProvider | None,
-    meter_provider: metrics.MeterProvider | None,
-) -> GovernedClient:
-    settings = options.settings
-    client = shared_client(options.key, settings.host, options.secret_key, options.client_options)
-    metering = _metering(options.shared, meter_provider, strict=settings.governance_policy != "advisory")
-    budgeting = None
-    if options.enable_governance:
-        budgeting = metering.open_budgets(_budgets(settings), replacing=True)
-    else:
-        settings = replace(settings, event_properties="off")
-    owner = Attribution.from_settings(settings)
-    telemetry = Telemetry(
-        settings,
-        AttributionResolver(owner, settings.baggage_in),
-        metering,
-        trace.get_tracer(SCOPE, __version__, tracer_provider, schema_url=semconv.SCHEMA_URL),
-        None if budgeting is None else Enforcement(budgeting),
-    )
-    if budgeting is not None:
-        budgeting.governor.prepare(owner)
-    # They stay for as long as the process runs, and cost a call that is no adapter's a look-up.
-    begin_own_calls(telemetry, settings, metering.meter)
-    return GovernedClient(
-        settings,
-        options.named,
-        telemetry,
-        metering,
-        budgeting,
-        client,
-        unnamed=options.unnamed,
-        sampling=options.sampling,
-        alerts=options.alerts,
-        compliance=options.compliance,
-        governance=options.enable_governance,
-    )
-
-
-def _metering(settings: Settings, meter_provider: metrics.MeterProvider | None, *, strict: bool) -> Metering:
-    """Prices and totals are the same for all adapters that agree on where they are counted."""
-    key = (*budget_key(settings), settings.metric_labels, meter_provider)
-    metering = _meterings.get(key)
-    if metering is None:
-        metering = _meterings[key] = Metering(settings, meter_provider=meter_provider, strict=strict)
-    return metering
-
-
-def forget_all() -> None:
-    """Lets go of everything, as at the end of the process; adapters that are made later start anew."""
-    with _lock:
-        end_own_calls()
-        _known.clear()
-        _latest.clear()
-        _changed.clear()
-        for metering in _meterings.values():
-            metering.close()
-        _meterings.clear()
+_changing = threading.RLock()
 
 
 def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
+    global _changing
+    _changing = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

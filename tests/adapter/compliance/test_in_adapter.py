@@ -18,7 +18,7 @@ from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
 from genops_otel_posthog.adapter.clients import end_all
 from genops_otel_posthog.adapter.compliance import Compliance, MemoryConsent
 from genops_otel_posthog.adapter.compliance.audit_check import verify
-from genops_otel_posthog.adapter.governed_client import forget_all
+from genops_otel_posthog.adapter.known_clients import forget_all
 from genops_otel_posthog.errors import GenOpsBudgetExceededError, GenOpsConfigurationError
 from genops_otel_posthog.receiver import LocalReceiver
 
