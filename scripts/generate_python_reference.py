@@ -36,13 +36,22 @@ def _section(name: str, value: object) -> str:
         lines += ["```text", f"{name}{_signature(value)}", "```", ""]
     lines += [_text(value), ""]
     if inspect.isclass(value) and not issubclass(value, Exception):
-        for member_name, member in vars(value).items():
+        for member_name, member in _members(value).items():
             if member_name.startswith("_") or not _is_defined_here(member) or inspect.getdoc(member) is None:
                 continue
             function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
             heading = f"{member_name}{_signature(function)}" if inspect.isfunction(function) else member_name
             lines += [f"### `{heading}`", "", _text(function), ""]
     return "\n".join(lines)
+
+
+def _members(value: type) -> dict[str, object]:
+    """What a class has of its own and of those that it is made of in this package, its own first."""
+    ours = [kind for kind in value.__mro__ if kind.__module__.startswith(genops_otel_posthog.__name__)]
+    members: dict[str, object] = {}
+    for kind in ours:
+        members = {**members, **{name: member for name, member in vars(kind).items() if name not in members}}
+    return members
 
 
 def _is_defined_here(member: object) -> bool:

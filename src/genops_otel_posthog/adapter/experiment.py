@@ -11,7 +11,7 @@ from genops_otel_posthog.errors import GenOpsValidationError
 
 if TYPE_CHECKING:
     from genops_otel_posthog.adapter.results import CaptureResult
-    from genops_otel_posthog.adapter.session import PostHogAnalyticsSession
+    from genops_otel_posthog.adapter.session_calls import SessionCalls
 
 CONTROL: Final = "control"
 """The variant of somebody for whom the flag is off, or has no answer."""
@@ -54,7 +54,7 @@ class Experiment:
         flag_key: The multivariate flag.
     """
 
-    def __init__(self, session: PostHogAnalyticsSession, flag_key: str) -> None:
+    def __init__(self, session: SessionCalls, flag_key: str) -> None:
         self.flag_key = flag_key
         self._session = session
         self._lock = threading.Lock()
