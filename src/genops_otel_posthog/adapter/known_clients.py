@@ -81,11 +81,9 @@ def _keep(key: object, one: GovernedClient) -> None:
 
 def _key(arguments: Mapping[str, Any], *providers: object) -> object:
     """What tells adapters apart."""
+    # An adapter may be made for each request: what can be compared as it is, is not looked into.
     given = tuple(
-        [
-            (name, comparable(value) if isinstance(value, (Mapping, list, set)) else value)
-            for name, value in arguments.items()
-        ]
+        [(name, tuple(value.items()) if isinstance(value, dict) else value) for name, value in arguments.items()]
     )
     key = (given, providers, environment_now())
     try:
