@@ -126,3 +126,44 @@ def test_the_first_steps_of_the_guide_are_governed_and_cost_what_it_shows(receiv
 
     assert f"${result['cost']:.6f}" == "$0.000050"
     assert providers.span("evaluate_flag new_dashboard").attributes["genops.team"] == "growth"
+
+
+@pytest.mark.requirement("S4-32", "S4-78")
+def test_tags_of_auto_instrument_do_what_those_of_an_adapter_do(
+    receiver: Any, providers: Any, webhook: Webhook
+) -> None:
+    adapter = auto_instrument(
+        "phc_x",
+        team="growth",
+        posthog_host=receiver.url,
+        pricing_mode="list",
+        daily_budget_limit=LIST_PRICE,
+        tags={"alert_webhook": webhook.url, "tracing_enabled": "false", "cost_optimization": "aggressive"},
+        **providers,
+    )
+    sampled = [adapter.capture_event_with_governance("page_view", None, f"u{n}")["sampled"] for n in range(30)]
+    adapter.capture_event_with_governance("purchase")
+    adapter.get_cost_summary()
+
+    assert webhook.told.get(timeout=20)["team"] == "growth"
+    assert providers.spans == ()
+    assert 0 < sum(sampled) < 30
+
+
+@pytest.mark.requirement("S4-32", "D-54")
+def test_auto_instrument_without_governance_counts_and_asks_nobody(receiver: Any, providers: Any) -> None:
+    adapter = auto_instrument(
+        "phc_x",
+        team="growth",
+        posthog_host=receiver.url,
+        pricing_mode="list",
+        enable_governance=False,
+        governance_policy="enforced",
+        daily_budget_limit=0,
+        **providers,
+    )
+    result = adapter.capture_event_with_governance("x")
+
+    assert (result["cost"], result["blocked"], result["governance_applied"]) == (LIST_PRICE, False, False)
+    adapter.flush()
+    assert "genops_team" not in receiver.events()[0].properties

@@ -115,21 +115,19 @@ class AdapterOptions:
         secret_key = arguments.pop("secret_key", None)
         compliance = arguments.pop("compliance", None)
         client_options = dict(arguments.pop("client_options", None) or {})
-        chosen = arguments.pop("sampling", None) or (tags or {}).get("cost_optimization") or "off"
+        chosen = arguments.pop("sampling", None)
         usage = arguments.get("usage_to_date")
         if isinstance(usage, Mapping):
             arguments["usage_to_date"] = ",".join(f"{meter}={units}" for meter, units in usage.items())
-        for tag, option in _TAGS_THAT_ARE_OPTIONS.items():
-            if tags and tags.get(tag) and arguments.get(option) is None:
-                arguments[option] = tags[tag]
+        for option, value in options_in_tags(tags).items():
+            if arguments.get(option) is None:
+                arguments[option] = value
         unlimited = arguments.get("daily_budget_limit") == UNLIMITED
         if unlimited:
             arguments["daily_budget_limit"] = None
 
         environment = Settings.from_environ(strict=True)
         merged = merge_options(environment, arguments)
-        if any(str((tags or {}).get(tag, "")).strip().lower() in _OFF for tag in _TAGS_ABOUT_SPANS):
-            merged = replace(merged, spans=frozenset())
         if not alerts:
             merged = replace(merged, alert_webhook=None)
         unnamed = tuple(field for field in ("team", "project") if getattr(merged, field) is None)
@@ -156,9 +154,27 @@ class AdapterOptions:
             secret_key=None if secret_key is None else str(secret_key),
             enable_governance=governance,
             alerts=alerts,
-            sampling=preset(chosen),
+            sampling=sampling_in_tags(tags) if chosen is None else preset(chosen),
             compliance=compliance,
         )
+
+
+def options_in_tags(tags: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Options of the instrumentor that tags of the guide stand for: who is told, and whether there are spans."""
+    given = {tag: str(value).strip() for tag, value in (tags or {}).items() if value is not None}
+    options: dict[str, Any] = {option: given[tag] for tag, option in _TAGS_THAT_ARE_OPTIONS.items() if given.get(tag)}
+    if any(given.get(tag, "").lower() in _OFF for tag in _TAGS_ABOUT_SPANS):
+        options["spans"] = "none"
+    return options
+
+
+def sampling_in_tags(tags: Mapping[str, Any] | None) -> EventSampling | None:
+    """What the tag ``cost_optimization`` stands for.
+
+    Raises:
+        GenOpsConfigurationError: Its value names no sampling.
+    """
+    return preset((tags or {}).get("cost_optimization") or "off")
 
 
 def _residence(tags: Mapping[str, Any], environment: Settings) -> str | None:

@@ -12,12 +12,14 @@ from genops_otel_posthog.adapter.adapter import GenOpsPostHogAdapter
 from genops_otel_posthog.adapter.clients import ModuleClient, require_supported_sdk
 from genops_otel_posthog.adapter.governed_client import GovernedClient
 from genops_otel_posthog.adapter.module_hook import judge_module_captures, leave_module_captures
-from genops_otel_posthog.adapter.options import checked_key_and_host
+from genops_otel_posthog.adapter.options import checked_key_and_host, options_in_tags, sampling_in_tags
 from genops_otel_posthog.attribution import NOBODY, Attribution
 from genops_otel_posthog.instrumentation import PostHogInstrumentor
 from genops_otel_posthog.settings import Settings
 
 _logger = logging.getLogger(__name__)
+
+_LIMITS = ("daily_budget_limit", "weekly_budget_limit", "monthly_budget_limit")
 
 _current: GenOpsPostHogAdapter | None = None
 
@@ -51,9 +53,11 @@ def auto_instrument(
         customer_id: Else ``GENOPS_CUSTOMER_ID``.
         cost_center: Else ``GENOPS_COST_CENTER``.
         feature: Else ``GENOPS_FEATURE``.
-        tags: Else ``GENOPS_TAGS``.
+        tags: Else ``GENOPS_TAGS``. Those with a meaning have it here as well (``docs/adapter.md``, "Tags"); sampling is
+            of the adapter's own captures alone.
         governance_policy: Else ``GENOPS_GOVERNANCE_POLICY``.
-        **instrumentor_options: Further options of :meth:`PostHogInstrumentor.instrument`.
+        **instrumentor_options: Further options of :meth:`PostHogInstrumentor.instrument`; and ``enable_governance``:
+            ``False`` for spans and cost without limits and without properties on events.
 
     Returns:
         The adapter, also returned by :func:`get_current_adapter` from now on.
@@ -104,6 +108,13 @@ def _instrument(
     named = Attribution.from_settings(settings).over(Attribution.from_resource(getattr(resource, "attributes", {})))
     options["team"] = options["team"] or named.team or team_of_nobody
     options["project"] = options["project"] or named.project or "default"
+    for option, value in options_in_tags(options.get("tags")).items():
+        if options.get(option) is None:
+            options[option] = value
+    if not options.pop("enable_governance", True):
+        # Nobody is asked and nothing is enriched; spans and cost are as ever.
+        options |= {"event_properties": "off", "governance_policy": "advisory", **dict.fromkeys(_LIMITS)}
+    sampling = sampling_in_tags(options.get("tags"))
     uninstrument_posthog()
     instrumentor = PostHogInstrumentor()
     instrumentor.instrument(**options)
@@ -116,6 +127,7 @@ def _instrument(
             instrumentor.metering,
             instrumentor.budgeting,
             ModuleClient(),
+            sampling=sampling,
         )
     )
     if _current.compliance is not None:
