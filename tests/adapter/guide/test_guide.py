@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import logging
 import os
@@ -316,7 +315,7 @@ def test_tenants_get_adapters_of_their_own(receiver: Any) -> None:
 
 
 @pytest.mark.requirement("S4-54", "D-22")
-def test_the_scaling_class_works_with_the_methods_it_lacks(receiver: Any) -> None:
+async def test_the_scaling_class_works_with_the_methods_it_lacks(receiver: Any) -> None:
     names = run("Auto-Scaling Integration", random=random, GenOpsPostHogAdapter=GenOpsPostHogAdapter)
     for method in ("_process_parallel", "_process_sequential", "_in_parallel", "_capture"):
         setattr(names.ScalablePostHogAnalytics, method, getattr(ScalablePostHogAnalytics, method))
@@ -327,8 +326,8 @@ def test_the_scaling_class_works_with_the_methods_it_lacks(receiver: Any) -> Non
     names.ScalablePostHogAnalytics._process_single_event = single
     names.ScalablePostHogAnalytics._workers = 4
     analytics = names.ScalablePostHogAnalytics({"client_options": {"send": False}})
-    few = asyncio.run(analytics.process_high_volume_events([{"event_name": "x"}] * 3))
-    many = asyncio.run(analytics.process_high_volume_events([{"event_name": "x"}] * 10_010))
+    few = await analytics.process_high_volume_events([{"event_name": "x"}] * 3)
+    many = await analytics.process_high_volume_events([{"event_name": "x"}] * 10_010)
 
     assert (len(few), len(many)) == (3, 1_001)
     analytics.executor.shutdown()
