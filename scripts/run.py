@@ -31,6 +31,18 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 PYTEST_SUMMARY = re.compile(r"\d+ (passed|failed|errors?|skipped|deselected|xfailed|warnings?)\b.* in [\d.]+s")
 PYTEST_FOUND_NO_TEST = 5
 
+# Tests of what imports neither PostHog nor OpenTelemetry nor any other dependency whose version could matter: files,
+# processes that are killed, decisions about money, the environment, and the repository itself.
+OF_NO_VERSION = [
+    "tests/faults",
+    "tests/budgets/test_*.py",
+    "tests/settings",
+    "tests/scripts",
+    "tests/dashboards",
+    "tests/test_repository.py",
+    "tests/test_requirements.py",
+]
+
 # Files of tests, to two processes: much of what tests do is to wait for other processes.
 SHARED_OUT = ["-n", "2", "--dist", "loadfile"]
 
@@ -209,9 +221,10 @@ def newest(session: Session) -> None:
 def oldest(session: Session) -> None:
     """The same with the oldest supported PostHog SDK and OpenTelemetry.
 
-    Not what neither has a part in: processes that are killed, and files and servers that fail them.
+    Not what none of these versions has a part in (:data:`OF_NO_VERSION`).
     """
-    pytest(session, OLDEST.ready(), [*selection(session, "wheel", "docs", "newest"), "--ignore", "tests/faults"])
+    left_out = [f"--ignore-glob={pattern}" for pattern in OF_NO_VERSION]
+    pytest(session, OLDEST.ready(), [*selection(session, "wheel", "docs", "newest"), *left_out])
 
 
 def wheel(session: Session) -> None:
