@@ -46,10 +46,10 @@ def test_the_flags_of_the_page_can_be_read() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *ILLEGAL_DISTINCT_IDS,
-        *RESOURCES,
+        *sorted(ILLEGAL_DISTINCT_IDS),
+        *sorted(RESOURCES),
         *PATH_NAMES,
-        *REQUIRED_HEADERS,
+        *sorted(REQUIRED_HEADERS),
         *(one.name for one in fields(FaultRule)),
         *(f"/api/{name}" for name in LISTINGS),
     ],
