@@ -251,9 +251,13 @@ def test_ctrl_c_ends_it(elsewhere: LocalReceiver) -> None:
         # A shell that starts this run in the background has SIGINT ignored, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    elsewhere.wait_for_flag_requests(1, timeout=60)
-    demo.send_signal(signal.SIGINT)
-    _, errors = demo.communicate(timeout=60)
+    with demo:
+        try:
+            elsewhere.wait_for_flag_requests(1, timeout=60)
+            demo.send_signal(signal.SIGINT)
+            _, errors = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
 
     assert demo.returncode == 1
     assert "Aborted" in errors

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -107,14 +108,30 @@ def send_journeys(
     """
     traffic = Traffic()
     started = perf_counter()
+    waiting, taking, is_over = iter(journeys), threading.Lock(), threading.Event()
+
+    def visit() -> Counter[int]:
+        """One visitor after the other, as long as there is one."""
+        answered: Counter[int] = Counter()
+        while not is_over.is_set():
+            with taking:
+                journey = next(waiting, None)
+            if journey is None:
+                break
+            answered.update(_send(journey, port, on_answer))
+        return answered
+
+    # A task for each thread and not for each journey: Ctrl-C is then met while this thread waits, and not with a lock
+    # of the pool in its hand.
     pool = ThreadPoolExecutor(threads, thread_name_prefix="visitor")
     try:
-        for first in journeys[:1]:
-            traffic.statuses.update(_send(first, port, on_answer))
-        for journey in as_completed([pool.submit(_send, journey, port, on_answer) for journey in journeys[1:]]):
-            traffic.statuses.update(journey.result())
+        if journeys:
+            traffic.statuses.update(_send(next(waiting), port, on_answer))
+        for answered in as_completed([pool.submit(visit) for _ in range(threads)]):
+            traffic.statuses.update(answered.result())
     finally:
         # After an error or Ctrl-C, journeys that have not begun never do.
+        is_over.set()
         pool.shutdown(wait=False, cancel_futures=True)
     traffic.requests = traffic.statuses.total()
     traffic.seconds = perf_counter() - started
