@@ -132,7 +132,10 @@ def test_the_sdk_s_own_events_and_exported_ones_stand_in_the_same_totals(
     here.span(**{"user.id": "ann"})
     client.shutdown()
 
-    assert here.metric("genops.usage", "genops.cost.meter") == {"events": 2, "identified_events": 2}
+    usage = here.metric("genops.usage", "genops.cost.meter")
+    # Clients of other tests may still poll for definitions, which is counted like everybody's.
+    usage.pop("feature_flag_requests", None)
+    assert usage == {"events": 2, "identified_events": 2}
 
 
 def test_a_budget_that_is_spent_refuses_events_and_the_span_stays(
