@@ -29,7 +29,7 @@ from genops_otel_posthog.export.outbox.segment_file import (
 try:
     import fcntl
 except ImportError:  # Windows: nobody could know whether the process of a file still lives
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # there is none on Windows
 
 FILES_POSSIBLE = fcntl is not None
 
